@@ -1,0 +1,55 @@
+/**
+ * Who is asking: from a secret to a principal. Wrong secrets are counted per client, so that guessing is slow.
+ */
+
+import type { RateLimit } from '../guard/rate-limit.ts';
+import type { Clock } from '../kernel/clock.ts';
+import { AppError } from '../kernel/errors.ts';
+import { ANONYMOUS, type ApiKeyStore, hashSecret, isSameHash, type Principal } from './api-key.ts';
+
+export interface AuthenticatorDeps {
+  readonly store: ApiKeyStore;
+  readonly clock: Clock;
+  /** Of failures, per client. */
+  readonly failures: RateLimit;
+  /** A use could not be noted down; the request goes on. */
+  readonly onTouchFailed: (error: unknown) => void;
+}
+
+/** Throws unauthorized for a wrong or expired secret, rate_limited after too many of them. Null secret: anonymous. */
+export type Authenticator = (secret: string | null, client: string) => Promise<Principal>;
+
+/** "Last used" is kept to the minute: more would make each read a write. */
+const TOUCH_EVERY_MS = 60_000;
+
+export function createAuthenticator({
+  store,
+  clock,
+  failures,
+  onTouchFailed,
+}: AuthenticatorDeps): Authenticator {
+  return async (secret, client) => {
+    if (secret === null) return ANONYMOUS;
+    const waitSeconds = failures.peek(client);
+    if (waitSeconds > 0) {
+      const message = `Too many wrong API keys came from this address. Try again in ${waitSeconds} seconds.`;
+      throw new AppError('rate_limited', message, { retryAfterSeconds: waitSeconds });
+    }
+    const hash = hashSecret(secret);
+    const found = await store.findKeyByHash(hash);
+    const nowMs = clock.nowMs();
+    if (found === null || !isSameHash(found.hash, hash) || isExpired(found.key.expiresAtMs, nowMs)) {
+      failures.take(client);
+      throw new AppError('unauthorized', 'The API key is not valid: unknown, deleted or expired.');
+    }
+    const { id, scopes, lastUsedAtMs } = found.key;
+    if (lastUsedAtMs === null || nowMs - lastUsedAtMs >= TOUCH_EVERY_MS) {
+      store.touchKey(id, nowMs).catch(onTouchFailed);
+    }
+    return { id: `api-key:${id}`, scopes: new Set(scopes) };
+  };
+}
+
+function isExpired(expiresAtMs: number | null, nowMs: number): boolean {
+  return expiresAtMs !== null && expiresAtMs <= nowMs;
+}

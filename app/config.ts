@@ -1,0 +1,232 @@
+/**
+ * Every variable the service reads: one table of name, rule, default and meaning. `parseConfig` turns an environment into
+ * a Config or reports every fault at once; a malformed value is never replaced by its default. README's configuration table
+ * is printed from here.
+ */
+
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { StartError } from './kernel/errors.ts';
+import { KEY_STRATEGY_NAMES } from './links/keys/create-key-strategy.ts';
+
+interface Variable<T extends z.ZodType = z.ZodType> {
+  /** Reads the text of the variable. */
+  readonly rule: T;
+  /** As text, as if it stood in the environment; a function where it follows from others; null: none. */
+  readonly fallback: string | null | ((env: Environment) => string | null);
+  /** How the default reads in the documentation, where it is a function. */
+  readonly fallbackDoc?: string;
+  /** Its value is never shown. */
+  readonly secret?: boolean;
+  readonly doc: string;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const port = z
+  .string()
+  .regex(/^\d{1,5}$/, 'expected a port number')
+  .transform(Number)
+  .refine((value) => value <= 65_535, 'expected a port number up to 65535');
+
+const flag = z.enum(['true', 'false'], 'expected true or false').transform((value) => value === 'true');
+
+function wholeNumber(min: number, max: number) {
+  const message = `expected a whole number from ${min} to ${max}`;
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, message)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, message);
+}
+
+function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
+  return z.enum(values, `expected one of ${values.join(', ')}`);
+}
+
+const address = z
+  .string()
+  .refine((value) => value === 'localhost' || isIP(value) !== 0, 'expected an IP address');
+
+const list = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== ''),
+);
+
+const networks = list.refine(
+  (items) => items.every(isNetwork),
+  'expected addresses or CIDRs such as 10.0.0.0/8, separated by commas',
+);
+
+const origin = z.string().refine(isOrigin, 'expected an origin such as https://sho.rt, without a path');
+
+const origins = list.refine(
+  (items) => items.every(isOrigin),
+  'expected origins such as https://app.example, separated by commas',
+);
+
+const isProduction = (env: Environment): boolean => env.NODE_ENV === 'production';
+
+export const VARIABLES = {
+  NODE_ENV: {
+    rule: z.string(),
+    fallback: 'development',
+    doc: '`production` changes the defaults that say so.',
+  },
+  PORT: { rule: port, fallback: '3000', doc: 'Port of redirects and API.' },
+  HOST: {
+    rule: address,
+    fallback: (env) => (isProduction(env) ? '0.0.0.0' : '127.0.0.1'),
+    fallbackDoc: '127.0.0.1; 0.0.0.0 in production',
+    doc: 'Address that PORT listens on.',
+  },
+  MANAGEMENT_PORT: { rule: port, fallback: '9100', doc: 'Port of health, readiness, metrics and drain.' },
+  MANAGEMENT_HOST: { rule: address, fallback: '127.0.0.1', doc: 'Address that MANAGEMENT_PORT listens on.' },
+  DATA_DIR: {
+    rule: z.string().min(1),
+    fallback: './data',
+    doc: 'Folder of the databases; made when missing.',
+  },
+  BASE_URL: {
+    rule: origin,
+    fallback: (env) => `http://127.0.0.1:${env.PORT ?? '3000'}`,
+    fallbackDoc: 'http://127.0.0.1:PORT',
+    doc: 'What short URLs begin with: the origin that people reach the service under.',
+  },
+  KEY_STRATEGY: {
+    rule: oneOf(KEY_STRATEGY_NAMES as [string, ...string[]] as ['random', 'counter', 'hash']),
+    fallback: 'random',
+    doc: 'How keys are made: `random` (cryptographic), `counter` (shortest, in no visible order) or `hash` (the same target gives the same link).',
+  },
+  KEY_LENGTH: {
+    rule: wholeNumber(4, 32),
+    fallback: '7',
+    doc: 'Characters of a generated key; with `counter` the least number.',
+  },
+  ADMIN_API_KEY: {
+    rule: z.string().min(20, 'expected at least 20 characters').max(200, 'expected at most 200 characters'),
+    fallback: null,
+    fallbackDoc: 'made on the first start',
+    secret: true,
+    doc: 'An API key that may do everything. Changing it replaces it, unsetting it removes it.',
+  },
+  ANONYMOUS_SHORTEN: {
+    rule: flag,
+    fallback: (env) => (isProduction(env) ? 'false' : 'true'),
+    fallbackDoc: 'true; false in production',
+    doc: 'Whether `POST /shorten` works without an API key.',
+  },
+  TRUST_PROXY: {
+    rule: networks,
+    fallback: '',
+    fallbackDoc: 'none',
+    doc: 'Addresses or CIDRs of proxies whose X-Forwarded-For is believed, separated by commas.',
+  },
+  CORS_ORIGINS: {
+    rule: origins,
+    fallback: '',
+    fallbackDoc: 'none',
+    doc: 'Origins whose pages may call the API from a browser, separated by commas.',
+  },
+  ANONYMOUS_CREATES_PER_MINUTE: {
+    rule: wholeNumber(0, 1_000_000),
+    fallback: '60',
+    doc: 'Links that one client address may create without a key; 0: no limit.',
+  },
+  KEY_CREATES_PER_MINUTE: {
+    rule: wholeNumber(0, 100_000_000),
+    fallback: '60000',
+    doc: 'Links that one API key may create; 0: no limit.',
+  },
+  AUTH_FAILURES_PER_MINUTE: {
+    rule: wholeNumber(0, 1_000_000),
+    fallback: '20',
+    doc: 'Wrong API keys that one client address may send; 0: no limit.',
+  },
+  LOG_LEVEL: {
+    rule: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    fallback: 'info',
+    doc: 'Least severe level that is logged.',
+  },
+  MIGRATE: {
+    rule: oneOf(['auto', 'check']),
+    fallback: 'auto',
+    doc: 'An older database is migrated at start (`auto`) or refused (`check`).',
+  },
+  DRAIN_MS: {
+    rule: wholeNumber(0, 600_000),
+    fallback: '5000',
+    doc: 'How long SIGTERM waits, not ready but serving, before it stops.',
+  },
+  RELEASE_ID: {
+    rule: z.string().regex(/^[\w.+-]{1,100}$/, 'expected 1 to 100 characters of A–Z a–z 0–9 . _ + -'),
+    fallback: 'development',
+    doc: 'The release that probes, logs and metrics name.',
+  },
+  DEPLOY_NONCE: {
+    rule: z.string().regex(/^[\w-]{1,100}$/, 'expected 1 to 100 characters of A–Z a–z 0–9 _ -'),
+    fallback: null,
+    fallbackDoc: 'none',
+    doc: 'Echoed by /readyz, so that a deploy knows that it talks to the process it started.',
+  },
+} as const satisfies Record<string, Variable>;
+
+type Variables = typeof VARIABLES;
+type Value<K extends keyof Variables> = Variables[K]['fallback'] extends null
+  ? z.output<Variables[K]['rule']> | null
+  : z.output<Variables[K]['rule']>;
+
+/** The value of each variable under its name. */
+export type Config = { readonly [K in keyof Variables]: Value<K> };
+
+/** Throws StartError that lists every fault, one a line. Values of secrets are not shown. */
+export function parseConfig(env: Environment): Config {
+  const faults: string[] = [];
+  const config: Record<string, unknown> = {};
+  for (const [name, variable] of Object.entries<Variable>(VARIABLES)) {
+    const text = env[name] === undefined || env[name] === '' ? fallbackOf(variable, env) : env[name];
+    if (text === null) {
+      config[name] = null;
+      continue;
+    }
+    const result = variable.rule.safeParse(text);
+    if (result.success) config[name] = result.data;
+    else
+      faults.push(
+        `${name}: ${result.error.issues[0]?.message}, got ${variable.secret ? '[secret]' : JSON.stringify(text)}`,
+      );
+  }
+  const parsed = config as unknown as Config;
+  if (faults.length === 0) faults.push(...findContradictions(parsed, env));
+  if (faults.length > 0) throw new StartError(`The configuration is not valid.\n  ${faults.join('\n  ')}`);
+  return parsed;
+}
+
+/** Rules between variables, judged once each of them is right by itself. */
+function findContradictions(config: Config, env: Environment): string[] {
+  const faults: string[] = [];
+  if (config.PORT !== 0 && config.PORT === config.MANAGEMENT_PORT) {
+    faults.push(`MANAGEMENT_PORT: expected another port than PORT, got ${config.PORT} for both`);
+  }
+  if (config.PORT === 0 && !env.BASE_URL) {
+    faults.push('BASE_URL: expected a value when PORT is 0, because any free port is taken then');
+  }
+  return faults;
+}
+
+function fallbackOf({ fallback }: Variable, env: Environment): string | null {
+  return typeof fallback === 'function' ? fallback(env) : fallback;
+}
+
+function isNetwork(item: string): boolean {
+  const [host = '', prefix, ...rest] = item.split('/');
+  const family = isIP(host);
+  if (family === 0 || rest.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
+}
+
+function isOrigin(text: string): boolean {
+  return /^https?:\/\/[^/?#@]+$/i.test(text) && URL.canParse(text);
+}

@@ -1,0 +1,170 @@
+/**
+ * The only composition root: from a configuration to a service that is wired but does not listen yet. An override is
+ * consulted before what it replaces is built, so that nothing is ever wired to the wrong one.
+ */
+
+import { randomBytes as cryptoRandomBytes } from 'node:crypto';
+import type { Logger } from 'pino';
+import { applyEnvironmentKey, ensureAdminKey } from './auth/admin-key.ts';
+import { createAuthenticator } from './auth/authenticator.ts';
+import type { Config } from './config.ts';
+import { createRateLimit } from './guard/rate-limit.ts';
+import { createMetrics, type Metrics } from './health/metrics.ts';
+import { readReadiness } from './health/readiness.ts';
+import { createErrorAnswerer } from './http/answer-error.ts';
+import { createApp } from './http/app.ts';
+import { createClientAddressReader } from './http/client-address.ts';
+import { createClientErrorHandler } from './http/client-error.ts';
+import { createCreationLimit } from './http/creation-limit.ts';
+import { createEnvelope } from './http/envelope.ts';
+import { createListener, type Listener } from './http/listener.ts';
+import { createOpenApiRoute } from './http/openapi.ts';
+import { PAGE_STYLE } from './http/pages.ts';
+import { createRedirectLane } from './http/redirect-lane.ts';
+import type { Route } from './http/route.ts';
+import { createApiKeyRoutes } from './http/routes/api-keys.ts';
+import { createEventsRoute } from './http/routes/events.ts';
+import { createHomeRoute } from './http/routes/home.ts';
+import { createLinkBatchRoute } from './http/routes/link-batch.ts';
+import { createLinkHistoryRoutes } from './http/routes/link-history.ts';
+import { createLinkRoutes } from './http/routes/links.ts';
+import { createManagementRoutes } from './http/routes/management.ts';
+import { createProbeRoutes } from './http/routes/probes.ts';
+import { createShortenRoute } from './http/routes/shorten.ts';
+import { createSecurityHeaders } from './http/security-headers.ts';
+import { type Clock, systemClock } from './kernel/clock.ts';
+import { createKeyStrategy } from './links/keys/create-key-strategy.ts';
+import { createLinkSchemas } from './links/link-schema.ts';
+import { createLinkService } from './links/link-service.ts';
+import { createLinkViews } from './links/link-view.ts';
+import { createSelfCheck } from './links/target.ts';
+import { openSqliteStore, type Store } from './store/sqlite/open-store.ts';
+
+export interface ContextDeps {
+  readonly logger: Logger;
+  readonly pid: number;
+  /** A drain of this process alone, before it stops. */
+  readonly isDraining: () => boolean;
+}
+
+/** Time, randomness and injected failure, for tests. */
+export interface Overrides {
+  readonly clock?: Clock;
+  readonly randomBytes?: (size: number) => Buffer;
+  readonly wrapStore?: (store: Store) => Store;
+}
+
+export interface Context {
+  readonly store: Store;
+  readonly metrics: Metrics;
+  readonly publicListener: Listener;
+  readonly managementListener: Listener;
+  /** On a first start makes an admin key and hands over its secret, the only time that it is seen. */
+  ensureAdminKey(handOver: (secret: string) => void): Promise<void>;
+}
+
+/** Throws StartError with a sentence for the operator. */
+export async function createContext(
+  config: Config,
+  deps: ContextDeps,
+  overrides: Overrides = {},
+): Promise<Context> {
+  const { logger, pid } = deps;
+  const clock = overrides.clock ?? systemClock;
+  const randomBytes = overrides.randomBytes ?? cryptoRandomBytes;
+  const wrapStore = overrides.wrapStore ?? ((store: Store) => store);
+
+  const store = wrapStore(
+    await openSqliteStore({ dataDir: config.DATA_DIR, migrate: config.MIGRATE, clock, random: Math.random }),
+  );
+  const adminKeyDeps = { store: store.apiKeys, clock, randomBytes };
+  await applyEnvironmentKey(adminKeyDeps, config.ADMIN_API_KEY);
+
+  const baseUrl = new URL(config.BASE_URL).origin;
+  const metrics = createMetrics({ release: config.RELEASE_ID, pid });
+  const identity = { release: config.RELEASE_ID, pid, nonce: config.DEPLOY_NONCE };
+  const perMinute = (allowed: number) => createRateLimit({ clock }, { allowed, perMs: 60_000 });
+  const authenticate = createAuthenticator({
+    store: store.apiKeys,
+    clock,
+    failures: perMinute(config.AUTH_FAILURES_PER_MINUTE),
+    onTouchFailed: (err) => logger.warn({ err }, 'the use of an API key was not noted'),
+  });
+  const limitCreation = createCreationLimit({
+    anonymous: perMinute(config.ANONYMOUS_CREATES_PER_MINUTE),
+    byKey: perMinute(config.KEY_CREATES_PER_MINUTE),
+  });
+  const keys = createKeyStrategy(config.KEY_STRATEGY, {
+    keyLength: config.KEY_LENGTH,
+    randomBytes,
+    takeNumbers: store.links.takeNumbers,
+  });
+  const links = createLinkService({ store: store.links, keys, clock });
+  const views = createLinkViews({ baseUrl });
+  const schemas = createLinkSchemas({ isSelf: createSelfCheck(baseUrl) });
+  const isAnonymousAllowed = config.ANONYMOUS_SHORTEN;
+
+  const probes = createProbeRoutes({
+    identity,
+    readReadiness: () =>
+      readReadiness({
+        clock,
+        drain: store.drain,
+        probeStore: store.probe,
+        dataDir: config.DATA_DIR,
+        isStopping: deps.isDraining,
+      }),
+  });
+  const linkDeps = { links, store: store.links, schemas, views, limitCreation };
+  const publicRoutes = [
+    createHomeRoute({ baseUrl, isAnonymousAllowed }),
+    createShortenRoute({ ...linkDeps, isAnonymousAllowed }),
+    ...createLinkRoutes(linkDeps),
+    createLinkBatchRoute(linkDeps),
+    ...createLinkHistoryRoutes(linkDeps),
+    createEventsRoute({ store: store.links, views }),
+    ...createApiKeyRoutes({ store: store.apiKeys, clock, randomBytes }),
+    ...probes,
+  ];
+  const managementRoutes = [
+    ...probes,
+    ...createManagementRoutes({ registry: metrics.registry, drain: store.drain, clock, identity }),
+  ];
+
+  const securityHeaders = createSecurityHeaders({
+    isHttps: baseUrl.startsWith('https:'),
+    styles: [PAGE_STYLE],
+  });
+  const answerError = createErrorAnswerer({ logger, securityHeaders });
+  const readClientAddress = createClientAddressReader(config.TRUST_PROXY);
+  const lane = createRedirectLane({ lookup: store.links.lookup, clock, securityHeaders });
+  const listen = (routes: readonly Route[], isPublic: boolean): Listener =>
+    createListener({
+      clock,
+      handle: createEnvelope({
+        logger,
+        metrics,
+        securityHeaders,
+        answerError,
+        readClientAddress,
+        lane: isPublic ? lane : null,
+        app: createApp({
+          routes,
+          answerError,
+          authenticate,
+          corsOrigins: isPublic ? config.CORS_ORIGINS : [],
+        }),
+      }),
+      onClientError: createClientErrorHandler({ logger, metrics }),
+      onConnectionDropped: () => metrics.connectionsDropped.inc(),
+    });
+
+  const openApi = createOpenApiRoute(publicRoutes, { baseUrl, version: config.RELEASE_ID });
+  return {
+    store,
+    metrics,
+    publicListener: listen([...publicRoutes, openApi], true),
+    managementListener: listen(managementRoutes, false),
+    ensureAdminKey: (handOver) => ensureAdminKey(adminKeyDeps, handOver),
+  };
+}

@@ -1,0 +1,80 @@
+/**
+ * A token bucket per client: `burst` at once, refilled evenly over `perMs`. The table of clients is bounded; the one seen
+ * longest ago falls out of a full one and starts afresh, which costs an attacker with that many addresses nothing but
+ * spares our memory.
+ */
+
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../kernel/clock.ts';
+
+const CLIENTS_MAX = 50_000;
+
+export interface RateLimitOptions {
+  /** How many are allowed per `perMs`, and at once. 0: no limit. */
+  readonly allowed: number;
+  readonly perMs: number;
+}
+
+export interface RateLimit {
+  /** Takes `count` for a client. 0: granted; otherwise nothing was taken and it is worth trying again in so many seconds. */
+  take(client: string, count?: number): number;
+  /** The same without taking. */
+  peek(client: string, count?: number): number;
+}
+
+interface Bucket {
+  tokens: number;
+  atMs: number;
+}
+
+export function createRateLimit(
+  { clock }: { clock: Clock },
+  { allowed, perMs }: RateLimitOptions,
+): RateLimit {
+  const buckets = new LRUCache<string, Bucket>({ max: CLIENTS_MAX });
+
+  function refill(client: string): Bucket {
+    const nowMs = clock.nowMs();
+    const bucket = buckets.get(client) ?? { tokens: allowed, atMs: nowMs };
+    const elapsedMs = Math.max(0, nowMs - bucket.atMs);
+    return { tokens: Math.min(allowed, bucket.tokens + (elapsedMs * allowed) / perMs), atMs: nowMs };
+  }
+
+  /** More than the bucket ever holds is granted when it is full, and then waits itself out below zero. */
+  function secondsUntil(bucket: Bucket, count: number): number {
+    const missing = Math.min(count, allowed) - bucket.tokens;
+    return missing <= 0 ? 0 : Math.ceil((missing * perMs) / allowed / 1000);
+  }
+
+  function peek(client: string, count = 1): number {
+    return allowed === 0 ? 0 : secondsUntil(refill(client), count);
+  }
+
+  return {
+    peek,
+    take(client, count = 1) {
+      if (allowed === 0) return 0;
+      const bucket = refill(client);
+      const wait = secondsUntil(bucket, count);
+      if (wait === 0) bucket.tokens -= count;
+      buckets.set(client, bucket);
+      return wait;
+    },
+  };
+}
+
+/**
+ * Whom an address stands for: one customer usually holds a whole IPv6 /64, so that counting single addresses would let it
+ * choose a new one for each request.
+ */
+export function toClientId(address: string): string {
+  if (!address.includes(':')) return address;
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  if (mapped !== undefined) return mapped;
+  const [head = '', tail] = address.toLowerCase().split('%', 1)[0]?.split('::') ?? [];
+  const before = head === '' ? [] : head.split(':');
+  const after = tail ? tail.split(':') : [];
+  const zeros = tail === undefined ? 0 : 8 - before.length - after.length;
+  const groups = [...before, ...Array<string>(Math.max(0, zeros)).fill('0'), ...after];
+  return `${groups.slice(0, 4).join(':')}::/64`;
+}

@@ -1,0 +1,104 @@
+/**
+ * The envelope around every request, lane and Express alike, in plain Node: ids, client address, security headers, the
+ * last word on errors, one log line, metrics. Nothing of this is written twice.
+ */
+
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Logger } from 'pino';
+import type { Metrics } from '../health/metrics.ts';
+import { AppError } from '../kernel/errors.ts';
+import type { ErrorAnswerer } from './answer-error.ts';
+import { attachExchange, type Exchange, UNMATCHED_ROUTE } from './exchange.ts';
+import { REDIRECT_ROUTE, type RedirectLane } from './redirect-lane.ts';
+import { type HeaderList, setHeaders } from './security-headers.ts';
+import { readRequestIds } from './trace.ts';
+
+export interface EnvelopeDeps {
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly securityHeaders: HeaderList;
+  readonly answerError: ErrorAnswerer;
+  readonly readClientAddress: (request: IncomingMessage) => string;
+  /** What answers first; null on a port without redirects. */
+  readonly lane: RedirectLane | null;
+  /** What answers the rest. */
+  readonly app: RequestListener;
+}
+
+export function createEnvelope(deps: EnvelopeDeps): RequestListener {
+  const { logger, metrics, securityHeaders, answerError, readClientAddress, lane, app } = deps;
+
+  return (request, response) => {
+    const exchange = openExchange(request);
+    response.once('close', () => closeExchange(request, response, exchange));
+    void serve(request, response, exchange);
+  };
+
+  function openExchange(request: IncomingMessage): Exchange {
+    const exchange: Exchange = {
+      ...readRequestIds(request.headers, randomUUID()),
+      clientAddress: readClientAddress(request),
+      startedAt: performance.now(),
+      route: UNMATCHED_ROUTE,
+    };
+    attachExchange(request, exchange);
+    return exchange;
+  }
+
+  async function serve(
+    request: IncomingMessage,
+    response: ServerResponse,
+    exchange: Exchange,
+  ): Promise<void> {
+    try {
+      requireHost(request);
+      const answered = lane?.(request, response, exchange) ?? false;
+      if (answered === true || (answered !== false && (await answered))) return;
+      response.setHeader('X-Request-ID', exchange.requestId);
+      setHeaders(response, securityHeaders);
+      app(request, response);
+    } catch (error) {
+      answerError(request, response, error);
+    }
+  }
+
+  /** Runs once the answer is written, or the client is gone: then the status is 499, as nginx has it. */
+  function closeExchange(request: IncomingMessage, response: ServerResponse, exchange: Exchange): void {
+    const durationMs = performance.now() - exchange.startedAt;
+    const status = response.writableFinished ? response.statusCode : 499;
+    const { route } = exchange;
+    const method = METHODS.has(request.method ?? '') ? (request.method as string) : 'other';
+    metrics.requests.inc({ route, method, status: String(status) });
+    metrics.requestDuration.observe({ route }, durationMs / 1000);
+    if (route === REDIRECT_ROUTE && status >= 300 && status < 400)
+      metrics.redirectDuration.observe(durationMs / 1000);
+    logger.info(
+      {
+        method: request.method,
+        path: readPath(request.url ?? ''),
+        route,
+        status,
+        duration_ms: Math.round(durationMs * 1000) / 1000,
+        request_id: exchange.requestId,
+        trace_id: exchange.traceId,
+      },
+      'request',
+    );
+  }
+}
+
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** A query may hold what is nobody's business, so the log has the path alone. */
+function readPath(url: string): string {
+  const end = url.indexOf('?');
+  return end === -1 ? url : url.slice(0, end);
+}
+
+/** RFC 9112, section 3.2. Node's own check would answer without our headers. */
+function requireHost(request: IncomingMessage): void {
+  if (request.headers.host === undefined && request.httpVersion === '1.1') {
+    throw new AppError('invalid', 'The Host header is missing.');
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * One listening port: bounded in connections and time, and able to stop without dropping anybody.
+ *
+ * Stopping, because plain `server.close()` resets clients that reuse their connection (measured: one reset per connection
+ * and reload):
+ *
+ *   1. The port is closed, open connections stay. Under PM2 the next process has it already.
+ *   2. Every answer from now on says `Connection: close`.
+ *   3. After a second whoever is idle is idle for good, and is ended.
+ *   4. What is in flight finishes, up to the deadline; then it is cut.
+ */
+
+import { createServer, type RequestListener, type ServerResponse } from 'node:http';
+import net, { type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Clock } from '../kernel/clock.ts';
+import { StartError } from '../kernel/errors.ts';
+
+export interface ListenerDeps {
+  readonly clock: Clock;
+  readonly handle: RequestListener;
+  /** A request that cannot be parsed or came too slowly; `answer` is sent and the connection closed. */
+  readonly onClientError: (error: NodeJS.ErrnoException, socket: Duplex) => void;
+  readonly onConnectionDropped: () => void;
+}
+
+export interface Listener {
+  /** Throws StartError with a sentence when the port cannot be had. */
+  listen(port: number, host: string): Promise<void>;
+  /** The port in use. */
+  port(): number;
+  /** Resolves once no connection is left. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+/** Longer than a load balancer's idle time-out (60 s), so that it is never we who close first. */
+const KEEP_ALIVE_TIMEOUT_MS = 65_000;
+const TIMEOUT_CHECK_MS = 1000;
+const CONNECTIONS_MAX = 10_000;
+const HEADER_BYTES_MAX = 16 * 1024;
+const IDLE_BEFORE_END_MS = 1000;
+
+export function createListener({
+  clock,
+  handle,
+  onClientError,
+  onConnectionDropped,
+}: ListenerDeps): Listener {
+  const sockets = new Set<Socket>();
+  const responses = new Set<ServerResponse>();
+  let isStopping = false;
+
+  const server = createServer({
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    maxHeaderSize: HEADER_BYTES_MAX,
+    // The envelope checks it, with an answer like any other.
+    requireHostHeader: false,
+  });
+  server.maxConnections = CONNECTIONS_MAX;
+  server.on('drop', onConnectionDropped);
+  server.on('clientError', onClientError);
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  server.on('request', (request, response) => {
+    responses.add(response);
+    response.once('close', () => responses.delete(response));
+    if (isStopping) response.shouldKeepAlive = false;
+    handle(request, response);
+  });
+
+  /** Connections without a request under way, also those that never sent one. */
+  function endIdle(): void {
+    server.closeIdleConnections();
+    for (const socket of sockets) {
+      if (socket.bytesRead === 0) socket.destroy();
+    }
+  }
+
+  return {
+    listen(port, host) {
+      return new Promise((resolve, reject) => {
+        server.once('error', (error: NodeJS.ErrnoException) => reject(explain(error, host, port)));
+        server.listen({ port, host, backlog: 1024 }, () => {
+          server.removeAllListeners('error');
+          resolve();
+        });
+      });
+    },
+
+    port() {
+      const address = server.address();
+      if (address === null || typeof address === 'string') throw new Error('The listener does not listen.');
+      return address.port;
+    },
+
+    async stop(deadlineMs) {
+      isStopping = true;
+      for (const response of responses) response.shouldKeepAlive = false;
+      // http's own close() would end idle connections at once, in the face of a request on its way.
+      const closed = new Promise((resolve) => net.Server.prototype.close.call(server, resolve));
+      const untilMs = clock.nowMs() + deadlineMs;
+      let done = false;
+      void closed.then(() => {
+        done = true;
+      });
+      while (!done && clock.nowMs() < untilMs) {
+        await Promise.race([closed, clock.sleep(IDLE_BEFORE_END_MS)]);
+        endIdle();
+      }
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+function explain(error: NodeJS.ErrnoException, host: string, port: number): StartError {
+  const place = `${host}:${port}`;
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return new StartError(
+        `${place} is in use by another process. Stop it, or set PORT or MANAGEMENT_PORT to a free port.`,
+      );
+    case 'EACCES':
+      return new StartError(`${place} is not allowed: ports below 1024 need root. Choose a higher one.`);
+    case 'EADDRNOTAVAIL':
+      return new StartError(
+        `${host} is no address of this machine. Set HOST or MANAGEMENT_HOST to one that is.`,
+      );
+    default:
+      return new StartError(`${place} cannot be listened on (${error.message}).`);
+  }
+}

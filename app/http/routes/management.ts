@@ -1,0 +1,75 @@
+/** What only the management port has: metrics and drain. */
+
+import type { Registry } from 'prom-client';
+import { z } from 'zod';
+import { DRAIN_TTL_SECONDS_DEFAULT, DRAIN_TTL_SECONDS_MAX, type DrainStore } from '../../health/drain.ts';
+import { type Clock, toRfc3339 } from '../../kernel/clock.ts';
+import { defineRoute, type Route } from '../route.ts';
+import type { ProcessIdentity } from './probes.ts';
+
+export interface ManagementDeps {
+  readonly registry: Registry;
+  readonly drain: DrainStore;
+  readonly clock: Clock;
+  readonly identity: ProcessIdentity;
+}
+
+const drainQuery = z.strictObject({
+  ttl_seconds: z
+    .string()
+    .regex(/^\d{1,6}$/, `expected a whole number from 1 to ${DRAIN_TTL_SECONDS_MAX}`)
+    .transform(Number)
+    .refine((value) => value >= 1 && value <= DRAIN_TTL_SECONDS_MAX, `expected 1 to ${DRAIN_TTL_SECONDS_MAX}`)
+    .optional(),
+});
+
+const drainView = z.strictObject({
+  draining_until: z.iso.datetime().nullable(),
+  release: z.string(),
+  pid: z.int(),
+});
+
+export function createManagementRoutes({ registry, drain, clock, identity }: ManagementDeps): Route[] {
+  const { release, pid } = identity;
+  return [
+    defineRoute({
+      id: 'metrics',
+      method: 'get',
+      path: '/metrics',
+      summary: 'The figures of this process for Prometheus',
+      access: 'public',
+      replies: { 200: { description: 'The figures.', type: registry.contentType } },
+      handle: async () => ({ status: 200, body: await registry.metrics(), type: registry.contentType }),
+    }),
+
+    defineRoute({
+      id: 'startDrain',
+      method: 'post',
+      path: '/drain',
+      summary: 'Ask for no more traffic; ends by itself after ttl_seconds',
+      access: 'public',
+      query: drainQuery,
+      replies: { 200: { description: 'Draining.', schema: drainView } },
+      errors: ['unavailable'],
+      async handle({ query }) {
+        const untilMs = clock.nowMs() + (query.ttl_seconds ?? DRAIN_TTL_SECONDS_DEFAULT) * 1000;
+        await drain.writeDrainUntilMs(untilMs);
+        return { status: 200, body: { draining_until: toRfc3339(untilMs), release, pid } };
+      },
+    }),
+
+    defineRoute({
+      id: 'endDrain',
+      method: 'delete',
+      path: '/drain',
+      summary: 'Ask for traffic again',
+      access: 'public',
+      replies: { 200: { description: 'Not draining.', schema: drainView } },
+      errors: ['unavailable'],
+      async handle() {
+        await drain.writeDrainUntilMs(null);
+        return { status: 200, body: { draining_until: null, release, pid } };
+      },
+    }),
+  ];
+}

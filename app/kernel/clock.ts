@@ -1,0 +1,20 @@
+/**
+ * Time as an argument. Whatever has a clock in it takes a `Clock`, so that a test can hold the hands.
+ */
+
+export interface Clock {
+  /** Milliseconds since the Unix epoch. */
+  nowMs(): number;
+  /** Resolves after `ms` milliseconds. */
+  sleep(ms: number): Promise<void>;
+}
+
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+};
+
+/** `2026-01-31T12:00:00.000Z`: the only form in which a time leaves the process (RFC 3339, UTC). */
+export function toRfc3339(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,74 @@
+/**
+ * The rules of change, without storage: given a link as it is and a command, what it becomes or why not. The store loads,
+ * asks here, and writes; so both databases obey the same rules.
+ */
+
+import { hasEqualOptions, type Link, type LinkOptions, optionsOf, QUARANTINE_MS } from './link.ts';
+import type { EventType, LinkCommand, Refusal, VersionCondition } from './link-store.ts';
+
+export type ChangeCommand = Extract<LinkCommand, { type: 'put' | 'update' | 'delete' | 'revert' | 'purge' }>;
+
+export type Decision =
+  | { readonly type: 'write'; readonly event: Exclude<EventType, 'purged'>; readonly link: Omit<Link, 'seq'> }
+  | { readonly type: 'keep' }
+  | { readonly type: 'purge' }
+  | { readonly type: 'refuse'; readonly reason: Refusal };
+
+/**
+ * Decides a command on an existing link. `past` is what the link was at the version a `revert` names, null when it never
+ * had that version; other commands do not read it.
+ */
+export function decideChange(link: Link, command: ChangeCommand, past: LinkOptions | null = null): Decision {
+  if (!matchesVersion(link, command.ifVersion)) return refuse('version_mismatch');
+  switch (command.type) {
+    case 'put':
+      return link.status === 'deleted'
+        ? refuse('key_taken')
+        : change(link, 'updated', command.options, command);
+    case 'update':
+      if (link.status === 'deleted') return refuse('gone');
+      return change(link, 'updated', { ...optionsOf(link), ...command.changes }, command);
+    case 'delete':
+      if (link.status === 'deleted') return refuse('gone');
+      return change(link, 'deleted', { ...optionsOf(link), status: 'deleted' }, command);
+    case 'revert':
+      if (link.released) return refuse('key_taken');
+      return past === null ? refuse('version_unknown') : change(link, 'reverted', past, command);
+    case 'purge':
+      return { type: 'purge' };
+  }
+}
+
+/** Whether a creation at `nowMs` may take the key of `occupant`. */
+export function isKeyReleasable(occupant: Pick<Link, 'deletedAtMs'>, nowMs: number): boolean {
+  return occupant.deletedAtMs !== null && occupant.deletedAtMs + QUARANTINE_MS <= nowMs;
+}
+
+/** Whether an existing link is what a `create` with `reuseEqual` would make. */
+export function isReusable(link: Link, wanted: { options: LinkOptions; by: string }): boolean {
+  return link.createdBy === wanted.by && hasEqualOptions(link, wanted.options);
+}
+
+function matchesVersion(link: Link, condition: VersionCondition): boolean {
+  return condition === null || condition === 'existing' || condition.includes(link.version);
+}
+
+function refuse(reason: Refusal): Decision {
+  return { type: 'refuse', reason };
+}
+
+function change(
+  link: Link,
+  event: Exclude<EventType, 'purged'>,
+  options: LinkOptions,
+  { atMs }: { atMs: number },
+): Decision {
+  if (hasEqualOptions(link, options)) return { type: 'keep' };
+  const deletedAtMs = options.status === 'deleted' ? atMs : null;
+  const { seq: _, ...rest } = link;
+  return {
+    type: 'write',
+    event,
+    link: { ...rest, ...options, deletedAtMs, version: link.version + 1, updatedAtMs: atMs },
+  };
+}

@@ -1,0 +1,69 @@
+/** How links and their changes are shown by the API. */
+
+import type { z } from 'zod';
+import { toRfc3339 } from '../kernel/clock.ts';
+import { type Link, type LinkOptions, PRIMARY_DOMAIN } from './link.ts';
+import type { eventView, historyView, linkView, optionsView } from './link-schema.ts';
+import type { LinkEvent, LinkHistoryEntry } from './link-store.ts';
+
+export type LinkView = z.output<typeof linkView>;
+
+export interface LinkViews {
+  link(link: Link): LinkView;
+  event(event: LinkEvent): z.output<typeof eventView>;
+  historyEntry(entry: LinkHistoryEntry): z.output<typeof historyView>;
+}
+
+export function createLinkViews({ baseUrl }: { baseUrl: string }): LinkViews {
+  const { host, origin } = new URL(baseUrl);
+  const domainOf = (domain: string): string => (domain === PRIMARY_DOMAIN ? host : domain);
+
+  return {
+    link: (link) => ({
+      id: link.id,
+      domain: domainOf(link.domain),
+      key: link.key,
+      ...toOptionsView(link),
+      short_url: `${origin}/${link.key}`,
+      version: link.version,
+      seq: link.seq,
+      created_by: link.createdBy,
+      created_at: toRfc3339(link.createdAtMs),
+      updated_at: toRfc3339(link.updatedAtMs),
+      clicks: 0,
+    }),
+
+    event: (event) => ({
+      seq: event.seq,
+      type: event.type,
+      link_id: event.linkId,
+      domain: domainOf(event.domain),
+      key: event.key,
+      version: event.version,
+      by: event.by,
+      at: toRfc3339(event.atMs),
+      link: event.options === null ? null : toOptionsView(event.options),
+    }),
+
+    historyEntry: (entry) => ({
+      version: entry.version,
+      seq: entry.seq,
+      type: entry.type,
+      by: entry.by,
+      at: toRfc3339(entry.atMs),
+      before: entry.before === null ? null : toOptionsView(entry.before),
+      after: toOptionsView(entry.options),
+    }),
+  };
+}
+
+function toOptionsView(options: LinkOptions): z.output<typeof optionsView> {
+  return {
+    url: options.url,
+    title: options.title,
+    tags: [...options.tags],
+    status: options.status,
+    redirect_status: options.redirectStatus,
+    expires_at: options.expiresAtMs === null ? null : toRfc3339(options.expiresAtMs),
+  };
+}

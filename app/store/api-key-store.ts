@@ -1,0 +1,118 @@
+/** API keys over Kysely. */
+
+import type { Kysely, Selectable } from 'kysely';
+import type { ApiKey, ApiKeyOrigin, ApiKeyStore, Scope } from '../auth/api-key.ts';
+import type { Dialect } from './dialect.ts';
+import type { GroupCommit } from './group-commit.ts';
+import type { ApiKeyTable, Tables } from './tables.ts';
+
+export interface ApiKeyStoreDeps {
+  readonly reader: Kysely<Tables>;
+  readonly writes: GroupCommit;
+  readonly dialect: Dialect;
+}
+
+export function createApiKeyStore({ reader, writes, dialect }: ApiKeyStoreDeps): ApiKeyStore {
+  const write = <T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T> => writes.run(1, work);
+
+  async function reading<T>(read: Promise<T>): Promise<T> {
+    try {
+      return await read;
+    } catch (error) {
+      throw dialect.translateError(error);
+    }
+  }
+
+  return {
+    async insertKey(key, hash) {
+      const row = {
+        name: key.name,
+        scopes: key.scopes.join(' '),
+        hash,
+        origin: key.origin,
+        created_at_ms: key.createdAtMs,
+        expires_at_ms: key.expiresAtMs,
+        last_used_at_ms: null,
+      };
+      const { id } = await write((db) =>
+        db.insertInto('api_keys').values(row).returning('id').executeTakeFirstOrThrow(),
+      );
+      return { ...key, id, lastUsedAtMs: null };
+    },
+
+    async findKeyByHash(hash) {
+      const row = await reading(
+        reader.selectFrom('api_keys').selectAll().where('hash', '=', hash).executeTakeFirst(),
+      );
+      return row === undefined ? null : { key: toApiKey(row), hash: row.hash };
+    },
+
+    async listKeys() {
+      const rows = await reading(reader.selectFrom('api_keys').selectAll().orderBy('id').execute());
+      return rows.map(toApiKey);
+    },
+
+    deleteKey: (id) => write((db) => deleteKey(db, id)),
+
+    replaceEnvironmentKey: (key) => write((db) => replaceEnvironmentKey(db, key)),
+
+    async touchKey(id, usedAtMs) {
+      await write((db) =>
+        db.updateTable('api_keys').set({ last_used_at_ms: usedAtMs }).where('id', '=', id).execute(),
+      );
+    },
+  };
+}
+
+async function deleteKey(db: Kysely<Tables>, id: number): Promise<'deleted' | 'not_found' | 'last_admin'> {
+  const keys = (await db.selectFrom('api_keys').selectAll().execute()).map(toApiKey);
+  const key = keys.find((candidate) => candidate.id === id);
+  if (key === undefined) return 'not_found';
+  if (isLastingAdmin(key) && keys.filter(isLastingAdmin).length === 1) return 'last_admin';
+  await db.deleteFrom('api_keys').where('id', '=', id).execute();
+  return 'deleted';
+}
+
+function isLastingAdmin(key: ApiKey): boolean {
+  return key.scopes.includes('admin') && key.expiresAtMs === null;
+}
+
+async function replaceEnvironmentKey(
+  db: Kysely<Tables>,
+  key: { hash: string; createdAtMs: number } | null,
+): Promise<void> {
+  const held = await db
+    .selectFrom('api_keys')
+    .select('hash')
+    .where('origin', '=', 'environment')
+    .executeTakeFirst();
+  if (held?.hash === key?.hash) return;
+  await db.deleteFrom('api_keys').where('origin', '=', 'environment').execute();
+  if (key === null) return;
+  // The same secret may have been a key of another origin before.
+  await db.deleteFrom('api_keys').where('hash', '=', key.hash).execute();
+  await db
+    .insertInto('api_keys')
+    .values({
+      name: 'ADMIN_API_KEY',
+      scopes: 'admin',
+      hash: key.hash,
+      origin: 'environment',
+      created_at_ms: key.createdAtMs,
+      expires_at_ms: null,
+      last_used_at_ms: null,
+    })
+    .execute();
+}
+
+function toApiKey(row: Selectable<ApiKeyTable>): ApiKey {
+  return {
+    id: row.id,
+    name: row.name,
+    scopes: row.scopes.split(' ') as Scope[],
+    origin: row.origin as ApiKeyOrigin,
+    createdAtMs: row.created_at_ms,
+    expiresAtMs: row.expires_at_ms,
+    lastUsedAtMs: row.last_used_at_ms,
+  };
+}

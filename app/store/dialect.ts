@@ -1,0 +1,37 @@
+/**
+ * What differs between the databases, in one place each. Everything else in store/ is written once, in Kysely.
+ */
+
+import type { ColumnBuilderCallback, ColumnDataType, Kysely, RawBuilder } from 'kysely';
+import type { Tables } from './tables.ts';
+
+export interface Dialect {
+  /** The type and the rest of a numeric primary key that the database fills and never gives out twice. */
+  readonly idType: ColumnDataType;
+  readonly idColumn: ColumnBuilderCallback;
+  hasTable(db: Kysely<Tables>, name: string): Promise<boolean>;
+  /**
+   * Runs `work` in a transaction that may write from the start, on one connection that nothing else uses meanwhile.
+   * `work` awaits nothing but the database.
+   */
+  transaction<T>(db: Kysely<Tables>, work: (connection: Kysely<Tables>) => Promise<T>): Promise<T>;
+  /** A driver's error as an AppError, by its code; any other error as it is. */
+  translateError(error: unknown): unknown;
+  createSearchIndex(db: Kysely<Tables>): Promise<void>;
+  /** Keeps the search index in step with a row of `links`; `text` null: the row goes away. */
+  indexSearchText(
+    db: Kysely<Tables>,
+    row: { id: number; text: string | null; isNew: boolean },
+  ): Promise<void>;
+  /** Where to read the ids of the rows whose search text holds `needle`; null when the index needs a longer one. */
+  searchSource(needle: string): IdSource | null;
+  /** Whether the search text of a row of `links` holds `needle`, without the index. */
+  matchesText(needle: string): RawBuilder<boolean>;
+}
+
+/** `select <id> from <from> where <where>` lists ids, in the order of `<id>` without sorting. */
+export interface IdSource {
+  readonly id: RawBuilder<number>;
+  readonly from: RawBuilder<unknown>;
+  readonly where: RawBuilder<boolean>;
+}

@@ -1,0 +1,109 @@
+/**
+ * Group commit: calls that arrive in one turn of the event loop share one transaction, and so one disk sync. Each call is
+ * answered after the commit.
+ *
+ *   run(work) ── queue ──▶ setImmediate ──▶ begin · work · work · … · commit ──▶ answers
+ *
+ * A call waits while another process holds the write lock (retried by the dialect's transaction). At most
+ * `QUEUE_WEIGHT_MAX` commands wait; what comes then is refused, counted by the 503 it becomes.
+ */
+
+import type { Kysely } from 'kysely';
+import { AppError } from '../kernel/errors.ts';
+import type { Dialect } from './dialect.ts';
+import type { Tables } from './tables.ts';
+
+/** Commands that may wait: 20 full batches, some seconds of work. */
+const QUEUE_WEIGHT_MAX = 20_000;
+/** Commands of one commit, unless a single call has more: it bounds how long redirects wait behind a commit. */
+const GROUP_WEIGHT_MAX = 200;
+
+interface Call {
+  readonly weight: number;
+  run(connection: Kysely<Tables>): Promise<void>;
+  settle(): void;
+  reject(error: unknown): void;
+}
+
+export interface GroupCommit {
+  /** Runs `work` inside the next shared transaction; resolves once it is committed. `weight` counts its commands. */
+  run<T>(weight: number, work: (connection: Kysely<Tables>) => Promise<T>): Promise<T>;
+  /** Resolves once everything that waited is committed. Calls after it are refused. */
+  close(): Promise<void>;
+}
+
+export function createGroupCommit(db: Kysely<Tables>, dialect: Dialect): GroupCommit {
+  let queue: Call[] = [];
+  let queuedWeight = 0;
+  let committing: Promise<void> | null = null;
+  let isClosed = false;
+
+  function schedule(): void {
+    if (committing !== null || queue.length === 0) return;
+    committing = nextTurn()
+      .then(commitGroup)
+      .finally(() => {
+        committing = null;
+        schedule();
+      });
+  }
+
+  async function commitGroup(): Promise<void> {
+    const group = takeGroup();
+    try {
+      await dialect.transaction(db, async (connection) => {
+        for (const call of group) await call.run(connection);
+      });
+    } catch (error) {
+      const translated = dialect.translateError(error);
+      for (const call of group) call.reject(translated);
+      return;
+    }
+    for (const call of group) call.settle();
+  }
+
+  function takeGroup(): Call[] {
+    let count = 0;
+    let weight = 0;
+    for (const call of queue) {
+      if (count > 0 && weight + call.weight > GROUP_WEIGHT_MAX) break;
+      weight += call.weight;
+      count++;
+    }
+    const group = queue.slice(0, count);
+    queue = queue.slice(count);
+    queuedWeight -= weight;
+    return group;
+  }
+
+  return {
+    run<T>(weight: number, work: (connection: Kysely<Tables>) => Promise<T>): Promise<T> {
+      if (isClosed || queuedWeight + weight > QUEUE_WEIGHT_MAX) {
+        const message = 'Too many writes are waiting for the database. Try again in a moment.';
+        return Promise.reject(new AppError('unavailable', message, { retryAfterSeconds: 1 }));
+      }
+      return new Promise<T>((resolve, reject) => {
+        let result: T;
+        queue.push({
+          weight,
+          run: async (connection) => {
+            result = await work(connection);
+          },
+          settle: () => resolve(result),
+          reject,
+        });
+        queuedWeight += weight;
+        schedule();
+      });
+    },
+
+    async close() {
+      isClosed = true;
+      while (committing !== null) await committing;
+    },
+  };
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

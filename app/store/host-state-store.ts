@@ -1,0 +1,30 @@
+/** What a host remembers of itself, in its own links.db also when the links live in a shared database. */
+
+import type { Kysely } from 'kysely';
+import type { DrainStore } from '../health/drain.ts';
+import type { GroupCommit } from './group-commit.ts';
+import type { Tables } from './tables.ts';
+
+const DRAIN_UNTIL_MS = 'drain_until_ms';
+
+export function createHostStateStore(deps: { reader: Kysely<Tables>; writes: GroupCommit }): DrainStore {
+  const { reader, writes } = deps;
+  return {
+    async readDrainUntilMs() {
+      const row = await reader
+        .selectFrom('host_state')
+        .select('value')
+        .where('name', '=', DRAIN_UNTIL_MS)
+        .executeTakeFirst();
+      return row?.value ?? null;
+    },
+
+    async writeDrainUntilMs(untilMs) {
+      await writes.run(1, async (db) => {
+        await db.deleteFrom('host_state').where('name', '=', DRAIN_UNTIL_MS).execute();
+        if (untilMs === null) return;
+        await db.insertInto('host_state').values({ name: DRAIN_UNTIL_MS, value: untilMs }).execute();
+      });
+    },
+  };
+}

@@ -1,0 +1,216 @@
+/**
+ * Runs the commands of one unit on an open transaction: load, ask the rules (links/decide.ts), write. Every change writes
+ * the row, its event, its tags and its search text together.
+ */
+
+import { type Kysely, sql } from 'kysely';
+import { type ChangeCommand, decideChange, isKeyReleasable, isReusable } from '../links/decide.ts';
+import { type Link, type LinkOptions, optionsOf, PRIMARY_DOMAIN } from '../links/link.ts';
+import type { EventType, LinkCommand, LinkRef, Outcome, Refusal, UnitResult } from '../links/link-store.ts';
+import type { Dialect } from './dialect.ts';
+import { parseOptions, toLink, toLinkRow } from './link-rows.ts';
+import { toSearchText } from './search-text.ts';
+import type { Tables } from './tables.ts';
+
+export async function runUnit(
+  db: Kysely<Tables>,
+  dialect: Dialect,
+  unit: readonly LinkCommand[],
+): Promise<UnitResult> {
+  await sql`savepoint unit`.execute(db);
+  const outcomes: Outcome[] = [];
+  for (const command of unit) outcomes.push(await runCommand(db, dialect, command));
+  const committed = outcomes.every(({ type }) => type !== 'refused');
+  if (!committed) await sql`rollback to savepoint unit`.execute(db);
+  await sql`release savepoint unit`.execute(db);
+  return { committed, outcomes };
+}
+
+async function runCommand(db: Kysely<Tables>, dialect: Dialect, command: LinkCommand): Promise<Outcome> {
+  if (command.type === 'create') return create(db, dialect, command);
+  const link = await findLink(db, command.type === 'put' ? { key: command.key } : command.ref);
+  if (command.type === 'put' && (link === null || isKeyReleasable(link, command.atMs))) {
+    if (command.ifVersion !== null) return refused('version_mismatch');
+    return create(db, dialect, { ...command, candidates: [command.key], reuseEqual: false });
+  }
+  if (link === null) return refused('not_found');
+  return changeLink(db, dialect, link, command);
+}
+
+interface Creation {
+  readonly candidates: readonly string[];
+  readonly options: LinkOptions;
+  readonly reuseEqual: boolean;
+  readonly by: string;
+  readonly atMs: number;
+}
+
+async function create(db: Kysely<Tables>, dialect: Dialect, creation: Creation): Promise<Outcome> {
+  const seq = await takeNumbers(db, 'event', 1);
+  for (const key of creation.candidates) {
+    const link = await insertLink(db, newLink(key, seq, creation));
+    if (link !== null) return recordCreation(db, dialect, link);
+    const occupant = await findLink(db, { key });
+    if (occupant === null) throw new Error(`The key ${key} was refused though nothing has it.`);
+    if (creation.reuseEqual && isReusable(occupant, creation)) return { type: 'unchanged', link: occupant };
+    if (!isKeyReleasable(occupant, creation.atMs)) continue;
+    await db.updateTable('links').set({ released: 1 }).where('id', '=', occupant.id).execute();
+    const heir = await insertLink(db, newLink(key, seq, creation));
+    if (heir === null) throw new Error(`The key ${key} was released and is still taken.`);
+    return recordCreation(db, dialect, heir);
+  }
+  return refused('key_taken');
+}
+
+function newLink(key: string, seq: number, { options, by, atMs }: Creation): Omit<Link, 'id'> {
+  return {
+    ...options,
+    domain: PRIMARY_DOMAIN,
+    key,
+    version: 1,
+    seq,
+    createdBy: by,
+    createdAtMs: atMs,
+    updatedAtMs: atMs,
+    deletedAtMs: null,
+    released: false,
+  };
+}
+
+/** Insert or conflict: the unique index decides. Null: the key has an owner. */
+async function insertLink(db: Kysely<Tables>, link: Omit<Link, 'id'>): Promise<Link | null> {
+  const row = await db
+    .insertInto('links')
+    .values(toLinkRow(link))
+    .onConflict((conflict) => conflict.doNothing())
+    .returning('id')
+    .executeTakeFirst();
+  return row === undefined ? null : { ...link, id: row.id };
+}
+
+async function recordCreation(db: Kysely<Tables>, dialect: Dialect, link: Link): Promise<Outcome> {
+  await insertEvent(db, { type: 'created', link, by: link.createdBy, options: optionsOf(link) });
+  await insertTags(db, link);
+  await dialect.indexSearchText(db, { id: link.id, text: toSearchText(link), isNew: true });
+  return { type: 'created', link };
+}
+
+async function changeLink(
+  db: Kysely<Tables>,
+  dialect: Dialect,
+  link: Link,
+  command: ChangeCommand,
+): Promise<Outcome> {
+  const past = command.type === 'revert' ? await findPast(db, link.id, command.version) : null;
+  const decision = decideChange(link, command, past);
+  switch (decision.type) {
+    case 'refuse':
+      return refused(decision.reason);
+    case 'keep':
+      return { type: 'unchanged', link };
+    case 'purge':
+      return purge(db, dialect, link, command);
+    case 'write': {
+      const next: Link = { ...decision.link, seq: await takeNumbers(db, 'event', 1) };
+      await writeLink(db, dialect, { before: link, next });
+      await insertEvent(db, { type: decision.event, link: next, by: command.by, options: optionsOf(next) });
+      return { type: decision.event, link: next };
+    }
+  }
+}
+
+async function writeLink(
+  db: Kysely<Tables>,
+  dialect: Dialect,
+  { before, next }: { before: Link; next: Link },
+): Promise<void> {
+  const { id, ...rest } = next;
+  await db.updateTable('links').set(toLinkRow(rest)).where('id', '=', id).execute();
+  if (before.tags.join('\n') !== next.tags.join('\n')) {
+    await db.deleteFrom('link_tags').where('link_id', '=', id).execute();
+    await insertTags(db, next);
+  }
+  const text = toSearchText(next);
+  if (toSearchText(before) !== text) await dialect.indexSearchText(db, { id, text, isNew: false });
+}
+
+async function purge(
+  db: Kysely<Tables>,
+  dialect: Dialect,
+  link: Link,
+  { by, atMs }: { by: string; atMs: number },
+): Promise<Outcome> {
+  const seq = await takeNumbers(db, 'event', 1);
+  await db.deleteFrom('events').where('link_id', '=', link.id).execute();
+  await dialect.indexSearchText(db, { id: link.id, text: null, isNew: false });
+  await db.deleteFrom('links').where('id', '=', link.id).execute();
+  const last = { ...link, seq, version: link.version + 1, updatedAtMs: atMs };
+  await insertEvent(db, { type: 'purged', link: last, by, options: null });
+  return { type: 'purged' };
+}
+
+async function insertEvent(
+  db: Kysely<Tables>,
+  { type, link, by, options }: { type: EventType; link: Link; by: string; options: LinkOptions | null },
+): Promise<void> {
+  await db
+    .insertInto('events')
+    .values({
+      seq: link.seq,
+      type,
+      link_id: link.id,
+      domain: link.domain,
+      key: link.key,
+      version: link.version,
+      by,
+      at_ms: link.updatedAtMs,
+      options: options === null ? null : JSON.stringify(options),
+    })
+    .execute();
+}
+
+async function insertTags(db: Kysely<Tables>, { id, tags }: Link): Promise<void> {
+  if (tags.length === 0) return;
+  await db
+    .insertInto('link_tags')
+    .values(tags.map((tag) => ({ tag, link_id: id })))
+    .execute();
+}
+
+async function findPast(db: Kysely<Tables>, linkId: number, version: number): Promise<LinkOptions | null> {
+  const row = await db
+    .selectFrom('events')
+    .select('options')
+    .where('link_id', '=', linkId)
+    .where('version', '=', version)
+    .executeTakeFirst();
+  return row?.options ? parseOptions(row.options) : null;
+}
+
+/** The link that has the key now, or any link by its id. */
+export async function findLink(db: Kysely<Tables>, ref: LinkRef): Promise<Link | null> {
+  const links = db.selectFrom('links').selectAll();
+  const row = await ('id' in ref
+    ? links.where('id', '=', ref.id)
+    : links.where('domain', '=', PRIMARY_DOMAIN).where('key', '=', ref.key).where('released', '=', 0)
+  ).executeTakeFirst();
+  return row === undefined ? null : toLink(row);
+}
+
+/**
+ * Takes the next `count` numbers of a sequence and returns the first. The row stays locked until the commit, so numbers
+ * become visible in their order: whoever follows `seq` never sees 8 before 7.
+ */
+export async function takeNumbers(db: Kysely<Tables>, name: 'event' | 'key', count: number): Promise<number> {
+  const { value } = await db
+    .updateTable('sequences')
+    .set((eb) => ({ value: eb('value', '+', count) }))
+    .where('name', '=', name)
+    .returning('value')
+    .executeTakeFirstOrThrow();
+  return value - count + 1;
+}
+
+function refused(reason: Refusal): Outcome {
+  return { type: 'refused', reason };
+}

@@ -1,0 +1,67 @@
+/** Links and events as rows of the tables, and back. */
+
+import type { Insertable, Selectable } from 'kysely';
+import type { Link, LinkOptions, LinkStatus, RedirectStatus } from '../links/link.ts';
+import type { EventType, LinkEvent } from '../links/link-store.ts';
+import { toSearchText } from './search-text.ts';
+import type { EventTable, LinkTable } from './tables.ts';
+
+export function toLink(row: Selectable<LinkTable>): Link {
+  return {
+    id: row.id,
+    domain: row.domain,
+    key: row.key,
+    url: row.url,
+    title: row.title,
+    tags: JSON.parse(row.tags) as string[],
+    status: row.status as LinkStatus,
+    redirectStatus: row.redirect_status as RedirectStatus,
+    expiresAtMs: row.expires_at_ms,
+    version: row.version,
+    seq: row.seq,
+    createdBy: row.created_by,
+    createdAtMs: row.created_at_ms,
+    updatedAtMs: row.updated_at_ms,
+    deletedAtMs: row.deleted_at_ms,
+    released: row.released === 1,
+  };
+}
+
+export function toLinkRow(link: Omit<Link, 'id'>): Omit<Insertable<LinkTable>, 'id'> {
+  return {
+    domain: link.domain,
+    key: link.key,
+    url: link.url,
+    status: link.status,
+    redirect_status: link.redirectStatus,
+    expires_at_ms: link.expiresAtMs,
+    title: link.title,
+    tags: JSON.stringify(link.tags),
+    version: link.version,
+    seq: link.seq,
+    created_by: link.createdBy,
+    created_at_ms: link.createdAtMs,
+    updated_at_ms: link.updatedAtMs,
+    deleted_at_ms: link.deletedAtMs,
+    released: link.released ? 1 : 0,
+    search: toSearchText(link),
+  };
+}
+
+export function toEvent(row: Selectable<EventTable>): LinkEvent {
+  return {
+    seq: row.seq,
+    type: row.type as EventType,
+    linkId: row.link_id,
+    domain: row.domain,
+    key: row.key,
+    version: row.version,
+    by: row.by,
+    atMs: row.at_ms,
+    options: row.options === null ? null : parseOptions(row.options),
+  };
+}
+
+export function parseOptions(json: string): LinkOptions {
+  return JSON.parse(json) as LinkOptions;
+}

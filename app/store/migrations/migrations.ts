@@ -1,0 +1,6 @@
+/** All migrations in their order. Append only: one that was released never changes. */
+
+import { linksMigration } from './001-links.ts';
+import type { Migration } from './migration.ts';
+
+export const MIGRATIONS: readonly Migration[] = [linksMigration];

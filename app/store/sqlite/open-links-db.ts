@@ -1,0 +1,150 @@
+/**
+ * Opens links.db: one connection that writes and one that only reads, both on a migrated schema.
+ *
+ * WAL with `synchronous = FULL`: an acknowledged link survives a power cut (https://www.sqlite.org/pragma.html). Two
+ * processes may have the file open, as they do during a reload; readers never wait for the writer.
+ */
+
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { Kysely, SqliteDialect } from 'kysely';
+import { LRUCache } from 'lru-cache';
+import { StartError } from '../../kernel/errors.ts';
+import type { Dialect } from '../dialect.ts';
+import { type MigrateMode, migrate } from '../migrations/migrate.ts';
+import { MIGRATIONS } from '../migrations/migrations.ts';
+import type { Tables } from '../tables.ts';
+
+export interface LinksDb {
+  readonly writer: Kysely<Tables>;
+  readonly reader: Kysely<Tables>;
+  /** The reading connection itself, for prepared statements. */
+  readonly readerConnection: Database.Database;
+  readonly schemaVersion: number;
+  close(): void;
+}
+
+export interface OpenLinksDbOptions {
+  readonly dataDir: string;
+  readonly migrate: MigrateMode;
+  readonly dialect: Dialect;
+}
+
+/**
+ * After `kill -9` the next opener recovers the WAL and others wait for it, so opening may wait; once the service listens a
+ * wait would stop every redirect, so from then on a busy database is retried outside SQLite.
+ */
+const OPENING_BUSY_TIMEOUT_MS = 5000;
+/** The WAL shrinks back to this after a burst. */
+const WAL_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Throws StartError with one sentence for the operator. */
+export async function openLinksDb(options: OpenLinksDbOptions): Promise<LinksDb> {
+  const path = join(options.dataDir, 'links.db');
+  try {
+    return await open(path, options);
+  } catch (error) {
+    throw error instanceof StartError ? error : new StartError(explain(path, error), { cause: error });
+  }
+}
+
+async function open(path: string, { dataDir, migrate: mode, dialect }: OpenLinksDbOptions): Promise<LinksDb> {
+  mkdirSync(dataDir, { recursive: true });
+  const isNew = !existsSync(path);
+  if (isNew && mode === 'check') {
+    throw new StartError(
+      `${path} does not exist, and MIGRATE=check forbids making it. Migrate first, or start with MIGRATE=auto.`,
+    );
+  }
+  const connections: Database.Database[] = [];
+  const connect = (settings: Database.Options): Database.Database => {
+    const connection = new Database(path, { timeout: OPENING_BUSY_TIMEOUT_MS, ...settings });
+    connections.push(connection);
+    return connection;
+  };
+  try {
+    const writing = connect({});
+    writing.pragma('journal_mode = WAL');
+    writing.pragma('synchronous = FULL');
+    writing.pragma('foreign_keys = ON');
+    writing.pragma(`journal_size_limit = ${WAL_BYTES_MAX}`);
+    const writer = toKysely(writing);
+    const schema = await migrate(writer, dialect, { mode, migrations: MIGRATIONS, name: path });
+    const reading = connect({ readonly: true });
+    probePages(reading);
+    for (const connection of connections) connection.pragma('busy_timeout = 0');
+    return {
+      writer,
+      reader: toKysely(reading),
+      readerConnection: reading,
+      schemaVersion: schema.version,
+      close: () => closeAll(connections),
+    };
+  } catch (error) {
+    closeAll(connections);
+    throw error;
+  }
+}
+
+/** The reader first: the last connection to close, the writer, then moves the WAL into the database. */
+function closeAll(connections: readonly Database.Database[]): void {
+  for (const connection of connections.toReversed()) connection.close();
+}
+
+/** Statements prepared at a time per connection: the service has about 40. */
+const STATEMENTS_MAX = 100;
+
+/** Kysely prepares a statement for each call; preparing costs more than most of ours do, so they are kept. */
+function toKysely(connection: Database.Database): Kysely<Tables> {
+  const statements = new LRUCache<string, Database.Statement>({ max: STATEMENTS_MAX });
+  const prepare = (text: string): Database.Statement => {
+    const known = statements.get(text);
+    if (known !== undefined) return known;
+    const statement = connection.prepare(text);
+    statements.set(text, statement);
+    return statement;
+  };
+  return new Kysely<Tables>({
+    dialect: new SqliteDialect({ database: { prepare, close: () => undefined } }),
+  });
+}
+
+/**
+ * A full check takes seconds on a large file. Reading both ends of every b-tree finds what happens to files in practice:
+ * cut short, overwritten, or not a database.
+ */
+function probePages(connection: Database.Database): void {
+  const tables = connection
+    .prepare("select name from sqlite_schema where type = 'table' and sql like 'create table%'")
+    .pluck()
+    .all();
+  for (const table of tables) {
+    for (const direction of ['asc', 'desc']) {
+      connection.prepare(`select * from "${String(table)}" order by 1 ${direction} limit 1`).get();
+    }
+  }
+}
+
+const SENTENCES: Readonly<Record<string, string>> = {
+  SQLITE_NOTADB: 'is not a SQLite database. Restore a backup, or move the file away to start empty.',
+  SQLITE_CORRUPT: 'is damaged. Restore a backup, or try `sqlite3 links.db .recover`.',
+  SQLITE_FULL: 'cannot grow: the disk is full. Free some space and start again.',
+  SQLITE_READONLY: 'cannot be written to. Give the service the right to write to DATA_DIR.',
+  SQLITE_CANTOPEN: 'cannot be opened. Give the service the right to write to DATA_DIR.',
+  SQLITE_BUSY: 'is locked by another process for more than 5 seconds. Stop that process and start again.',
+  SQLITE_IOERR: 'cannot be read or written: the disk reports an error.',
+  EACCES: 'cannot be made. Give the service the right to write to DATA_DIR.',
+  EPERM: 'cannot be made. Give the service the right to write to DATA_DIR.',
+  EROFS: 'cannot be made: the file system is read-only. Point DATA_DIR to one that can be written to.',
+  ENOSPC: 'cannot be made: the disk is full. Free some space and start again.',
+  ENOTDIR: 'cannot be made: part of DATA_DIR is a file. Point DATA_DIR to a folder.',
+  EEXIST: 'cannot be made: DATA_DIR is a file. Point DATA_DIR to a folder.',
+};
+
+function explain(path: string, error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const primary = /^(?:SQLITE_[A-Z]+|E[A-Z]+)/.exec(code)?.[0] ?? '';
+  const detail = error instanceof Error ? ` (${error.message})` : '';
+  return `${path} ${SENTENCES[primary] ?? 'cannot be opened.'}${detail}`;
+}

@@ -1,0 +1,53 @@
+/** Everything that is kept in SQLite, opened together and closed together. */
+
+import { sql } from 'kysely';
+import type { ApiKeyStore } from '../../auth/api-key.ts';
+import type { DrainStore } from '../../health/drain.ts';
+import type { Clock } from '../../kernel/clock.ts';
+import type { LinkStore } from '../../links/link-store.ts';
+import { createApiKeyStore } from '../api-key-store.ts';
+import { createGroupCommit } from '../group-commit.ts';
+import { createHostStateStore } from '../host-state-store.ts';
+import { createLinkStore } from '../link-store.ts';
+import type { MigrateMode } from '../migrations/migrate.ts';
+import { createSqliteDialect } from './dialect.ts';
+import { openLinksDb } from './open-links-db.ts';
+import { createRedirectLookup } from './redirect-lookup.ts';
+
+export interface Store {
+  readonly links: LinkStore;
+  readonly apiKeys: ApiKeyStore;
+  readonly drain: DrainStore;
+  readonly schemaVersion: number;
+  /** A real query; throws when the store cannot be read. */
+  probe(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface OpenStoreOptions {
+  readonly dataDir: string;
+  readonly migrate: MigrateMode;
+  readonly clock: Clock;
+  readonly random: () => number;
+}
+
+/** Throws StartError with one sentence for the operator. */
+export async function openSqliteStore({ dataDir, migrate, clock, random }: OpenStoreOptions): Promise<Store> {
+  const dialect = createSqliteDialect({ clock, random });
+  const db = await openLinksDb({ dataDir, migrate, dialect });
+  const { reader } = db;
+  const writes = createGroupCommit(db.writer, dialect);
+  return {
+    links: createLinkStore({ reader, writes, dialect, lookup: createRedirectLookup(db.readerConnection) }),
+    apiKeys: createApiKeyStore({ reader, writes, dialect }),
+    drain: createHostStateStore({ reader, writes }),
+    schemaVersion: db.schemaVersion,
+    async probe() {
+      await sql`select links.id from links, schema_state limit 1`.execute(reader);
+    },
+    async close() {
+      await writes.close();
+      db.close();
+    },
+  };
+}

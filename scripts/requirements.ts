@@ -1,0 +1,35 @@
+// The table of what some suites need beyond npm packages, and how to tell whether it is there. `npm test` installs what
+// is missing where it may (pretest.ts); a suite asks again when it runs (test/support/requirement.ts).
+import { accessSync, constants } from 'node:fs';
+import { join } from 'node:path';
+
+export interface Requirement {
+  readonly command: string;
+  /** The Debian package that brings the command. */
+  readonly debian: string;
+  /** What is not tested without it, as the end of the sentence "skipped: …". */
+  readonly suites: string;
+}
+
+export const requirements: readonly Requirement[] = [
+  { command: 'wrk', debian: 'wrk', suites: 'the suites that put load on a real server' },
+];
+
+// Daemons such as sshd live where an ordinary user's PATH does not look.
+const systemFolders = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
+
+/** The full path of a command, or null when no folder of PATH (nor one for daemons) has it. */
+export function findCommand(command: string, searchPath: string): string | null {
+  const folders = [...searchPath.split(':').filter((folder) => folder !== ''), ...systemFolders];
+  return folders.map((folder) => join(folder, command)).find(isExecutable) ?? null;
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    // Absent and not executable are the same answer here.
+    return false;
+  }
+}
