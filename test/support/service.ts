@@ -103,13 +103,13 @@ export async function ask(method: string, url: string, options: AskOptions = {})
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       ...headers,
     },
-    ...(body === undefined ? {} : { body: isRaw ? (body as BodyInit) : JSON.stringify(body) }),
+    ...(body === undefined ? {} : { body: isRaw ? body : JSON.stringify(body) }),
   });
   const text = await response.text();
-  const isJson = /\bjson\b/.test(response.headers.get('content-type') ?? '');
-  return {
-    status: response.status,
-    headers: response.headers,
-    body: text === '' ? null : isJson ? JSON.parse(text) : text,
-  };
+  return { status: response.status, headers: response.headers, body: readBody(response, text) };
+}
+
+function readBody(response: Response, text: string): unknown {
+  if (text === '') return null;
+  return /\bjson\b/.test(response.headers.get('content-type') ?? '') ? JSON.parse(text) : text;
 }
