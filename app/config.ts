@@ -91,14 +91,15 @@ export const VARIABLES = {
   },
   BASE_URL: {
     rule: origin,
-    fallback: (env) => `http://127.0.0.1:${env.PORT ?? '3000'}`,
+    // Where PORT is at fault its own sentence says so.
+    fallback: (env) => `http://127.0.0.1:${port.safeParse(env.PORT).data ?? '3000'}`,
     fallbackDoc: 'http://127.0.0.1:PORT',
     doc: 'What short URLs begin with: the origin that people reach the service under.',
   },
   KEY_STRATEGY: {
     rule: oneOf(KEY_STRATEGY_NAMES as [string, ...string[]] as ['random', 'counter', 'hash']),
     fallback: 'random',
-    doc: 'How keys are made: `random` (cryptographic), `counter` (shortest, in no visible order) or `hash` (the same target gives the same link).',
+    doc: 'How keys are made: `random` (cryptographic), `counter` (a number of the database, in no visible order) or `hash` (the same target gives the same link).',
   },
   KEY_LENGTH: {
     rule: wholeNumber(4, 32),
@@ -224,7 +225,9 @@ function isNetwork(item: string): boolean {
   const [host = '', prefix, ...rest] = item.split('/');
   const family = isIP(host);
   if (family === 0 || rest.length > 0) return false;
-  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
+  if (prefix === undefined) return true;
+  // A prefix of 0 would believe whatever anybody writes.
+  return /^[1-9]\d{0,2}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128);
 }
 
 function isOrigin(text: string): boolean {

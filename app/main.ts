@@ -4,23 +4,35 @@
 
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { type Logger, pino } from 'pino';
-import { type Config, parseConfig } from './config.ts';
+import { parseConfig } from './config.ts';
 import { createContext } from './context.ts';
 import { renderGreeting } from './greeting.ts';
+import { createFigures } from './health/figures.ts';
+import { showInPm2 } from './health/pm2-monitor.ts';
 import { renderCurl } from './http/routes/home.ts';
 import { systemClock } from './kernel/clock.ts';
-import { StartError } from './kernel/errors.ts';
+import { AppError, StartError } from './kernel/errors.ts';
 import { createLifetime, type Lifetime } from './kernel/lifetime.ts';
+import { openLog } from './log.ts';
 
 /** PM2's kill_timeout is 35 s: what is in flight has 30 s, the rest is for the database. */
 const IN_FLIGHT_MAX_MS = 30_000;
 
 const isTerminal = process.stdout.isTTY === true;
+const log = await openLog({ clock: systemClock, stdout: process.stdout, pid: process.pid });
+let logger = log.createLogger({ level: 'info', release: null });
+
+for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+  process.on(event, (err: unknown) => {
+    logger.fatal({ err }, 'an error that nobody expected ends the process');
+    exit(1);
+  });
+}
+main().catch(failStart);
 
 async function main(): Promise<void> {
   const config = parseConfig(process.env);
-  const { logger, flush } = await openLog(config);
+  logger = log.createLogger({ level: config.LOG_LEVEL, release: config.RELEASE_ID });
   let lifetime: Lifetime | null = null;
   const context = await createContext(config, {
     logger,
@@ -35,9 +47,8 @@ async function main(): Promise<void> {
       await Promise.all([managementListener.stop(IN_FLIGHT_MAX_MS), publicListener.stop(IN_FLIGHT_MAX_MS)]);
       await store.close();
       logger.info('stopped');
-      await flush();
     },
-    exit: (code) => process.exit(code),
+    exit,
     onPhase: (phase) => logger.info(phase),
     onStopFailed: (err) => logger.fatal({ err }, 'the stop failed'),
   });
@@ -49,7 +60,7 @@ async function main(): Promise<void> {
   let newAdminKey: string | null = null;
   await context.ensureAdminKey((secret) => {
     if (isTerminal) newAdminKey = secret;
-    else keepAdminKey(config, logger, secret);
+    else keepAdminKey(config.DATA_DIR, secret);
   });
   if (isTerminal) {
     const greeting = renderGreeting({
@@ -61,55 +72,31 @@ async function main(): Promise<void> {
     });
     process.stdout.write(greeting);
   }
+  if (process.env.pm_id !== undefined) {
+    const figures = createFigures({
+      clock: systemClock,
+      redirectDuration: context.metrics.redirectDuration,
+      readReadiness: context.readReadiness,
+    });
+    await showInPm2(figures, systemClock);
+  }
   process.send?.('ready');
 }
 
-interface Log {
-  readonly logger: Logger;
-  /** Resolves once every line is written. */
-  flush(): Promise<void>;
-}
-
-/** On a terminal lines are for people, elsewhere for machines. */
-async function openLog(config: Config): Promise<Log> {
-  const options = {
-    level: config.LOG_LEVEL,
-    base: { pid: process.pid, release: config.RELEASE_ID },
-    formatters: { level: (label: string) => ({ level: label }) },
-    redact: REDACTED,
-  };
-  if (isTerminal) {
-    const { default: pretty } = await import('pino-pretty');
-    const stream = pretty({ ignore: 'pid,release,trace_id,request_id', sync: true, singleLine: true });
-    return { logger: pino(options, stream), flush: () => Promise.resolve() };
-  }
-  const destination = pino.destination({ dest: 1, sync: false });
-  const flush = () =>
-    new Promise<void>((done) => {
-      destination.once('close', done);
-      destination.end();
-    });
-  return { logger: pino(options, destination), flush };
-}
-
-/** Nothing of ours logs these; should it ever happen, they do not leave the process. */
-const REDACTED = ['authorization', 'secret', '*.authorization', '*.secret', '*.headers', '*["x-api-key"]'];
-
-function keepAdminKey(config: Config, logger: Logger, secret: string): void {
-  const path = resolve(join(config.DATA_DIR, 'admin-api-key'));
+function keepAdminKey(dataDir: string, secret: string): void {
+  const path = resolve(join(dataDir, 'admin-api-key'));
   writeFileSync(path, `${secret}\n`, { mode: 0o600 });
   logger.info({ path }, 'an admin API key was made: read it there and delete the file');
 }
 
+/** What an operator can help has a sentence; anything else is a defect, and its stack helps us. */
 function failStart(error: unknown): void {
-  const isExpected = error instanceof StartError;
-  if (isTerminal) process.stderr.write(isExpected ? `fleetlink: ${error.message}\n` : `${String(error)}\n`);
-  else
-    pino(pino.destination({ dest: 1, sync: true })).fatal(
-      isExpected ? {} : { err: error },
-      isExpected ? error.message : 'the start failed',
-    );
-  process.exit(1);
+  if (error instanceof StartError || error instanceof AppError) logger.fatal(error.message);
+  else logger.fatal({ err: error }, 'the start failed');
+  exit(1);
 }
 
-main().catch(failStart);
+/** The only way out: no line of the log is lost. */
+function exit(code: number): void {
+  void log.flush().then(() => process.exit(code));
+}

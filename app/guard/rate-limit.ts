@@ -69,12 +69,23 @@ export function createRateLimit(
  */
 export function toClientId(address: string): string {
   if (!address.includes(':')) return address;
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (mapped !== undefined) return mapped;
-  const [head = '', tail] = address.toLowerCase().split('%', 1)[0]?.split('::') ?? [];
-  const before = head === '' ? [] : head.split(':');
-  const after = tail ? tail.split(':') : [];
-  const zeros = tail === undefined ? 0 : 8 - before.length - after.length;
-  const groups = [...before, ...Array<string>(Math.max(0, zeros)).fill('0'), ...after];
-  return `${groups.slice(0, 4).join(':')}::/64`;
+  const groups = readGroups(address);
+  const [a, b, c, d, e, mapped, high = '0', low = '0'] = groups;
+  if ([a, b, c, d, e].every((group) => group === '0') && mapped === 'ffff') {
+    return [high, low].flatMap((group) => toBytes(Number.parseInt(group, 16))).join('.');
+  }
+  return `${[a, b, c, d].join(':')}::/64`;
+}
+
+/** The eight groups of an IPv6 address in lower case, without leading zeros and without the zone. */
+function readGroups(address: string): string[] {
+  const [unzoned] = address.split('%', 1);
+  // The URL parser writes an address in one form only: https://url.spec.whatwg.org/#concept-ipv6-serializer
+  const text = new URL(`http://[${unzoned}]`).hostname.slice(1, -1);
+  const [before = [], after = []] = text.split('::').map((part) => part.split(':').filter(Boolean));
+  return [...before, ...Array<string>(8 - before.length - after.length).fill('0'), ...after];
+}
+
+function toBytes(group: number): number[] {
+  return [group >> 8, group & 0xff];
 }

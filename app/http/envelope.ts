@@ -9,7 +9,7 @@ import type { Logger } from 'pino';
 import type { Metrics } from '../health/metrics.ts';
 import { AppError } from '../kernel/errors.ts';
 import type { ErrorAnswerer } from './answer-error.ts';
-import { attachExchange, type Exchange, UNMATCHED_ROUTE } from './exchange.ts';
+import { attachExchange, type Exchange, exchangeOf, UNMATCHED_ROUTE } from './exchange.ts';
 import { REDIRECT_ROUTE, type RedirectLane } from './redirect-lane.ts';
 import { type HeaderList, setHeaders } from './security-headers.ts';
 import { readRequestIds } from './trace.ts';
@@ -26,14 +26,16 @@ export interface EnvelopeDeps {
   readonly app: RequestListener;
 }
 
-export function createEnvelope(deps: EnvelopeDeps): RequestListener {
+export interface Envelope {
+  readonly handle: RequestListener;
+  /** Runs once the answer is written, or the client is gone. */
+  readonly onClosed: (request: IncomingMessage, response: ServerResponse) => void;
+}
+
+export function createEnvelope(deps: EnvelopeDeps): Envelope {
   const { logger, metrics, securityHeaders, answerError, readClientAddress, lane, app } = deps;
 
-  return (request, response) => {
-    const exchange = openExchange(request);
-    response.once('close', () => closeExchange(request, response, exchange));
-    void serve(request, response, exchange);
-  };
+  return { handle: serve, onClosed };
 
   function openExchange(request: IncomingMessage): Exchange {
     const exchange: Exchange = {
@@ -46,25 +48,29 @@ export function createEnvelope(deps: EnvelopeDeps): RequestListener {
     return exchange;
   }
 
-  async function serve(
-    request: IncomingMessage,
-    response: ServerResponse,
-    exchange: Exchange,
-  ): Promise<void> {
+  /** Nothing is awaited where the lane answers at once. */
+  function serve(request: IncomingMessage, response: ServerResponse): void {
+    const exchange = openExchange(request);
     try {
       requireHost(request);
       const answered = lane?.(request, response, exchange) ?? false;
-      if (answered === true || (answered !== false && (await answered))) return;
-      response.setHeader('X-Request-ID', exchange.requestId);
-      setHeaders(response, securityHeaders);
-      app(request, response);
+      if (answered === true) return;
+      if (answered === false) passOn(request, response, exchange);
+      else answered.catch((error: unknown) => answerError(request, response, error));
     } catch (error) {
       answerError(request, response, error);
     }
   }
 
-  /** Runs once the answer is written, or the client is gone: then the status is 499, as nginx has it. */
-  function closeExchange(request: IncomingMessage, response: ServerResponse, exchange: Exchange): void {
+  function passOn(request: IncomingMessage, response: ServerResponse, exchange: Exchange): void {
+    response.setHeader('X-Request-ID', exchange.requestId);
+    setHeaders(response, securityHeaders);
+    app(request, response);
+  }
+
+  /** A client that is gone before its answer counts as 499, as nginx has it. */
+  function onClosed(request: IncomingMessage, response: ServerResponse): void {
+    const exchange = exchangeOf(request);
     const durationMs = performance.now() - exchange.startedAt;
     const status = response.writableFinished ? response.statusCode : 499;
     const { route } = exchange;

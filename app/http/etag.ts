@@ -12,7 +12,7 @@ export function readIfMatch(header: string | undefined): VersionCondition {
   if (header === undefined) return null;
   if (header.trim() === '*') return 'existing';
   return readTags('If-Match', header)
-    .map((tag) => /^"(\d{1,15})"$/.exec(tag)?.[1])
+    .map((tag) => /^"([1-9]\d{0,14})"$/.exec(tag)?.[1])
     .filter((version) => version !== undefined)
     .map(Number);
 }

@@ -29,8 +29,8 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message.replace(/, "[\s\S]*$/, '') : '';
-    throw new AppError('invalid', `The body is not valid JSON. ${reason.slice(0, 200)}`.trim(), { cause });
+    const reason = (cause as SyntaxError).message.replace(/, "[\s\S]*$/, '').slice(0, 200);
+    throw new AppError('invalid', `The body is not valid JSON. ${reason}`, { cause });
   }
 }
 

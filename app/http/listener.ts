@@ -10,7 +10,7 @@
  *   4. What is in flight finishes, up to the deadline; then it is cut.
  */
 
-import { createServer, type RequestListener, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import net, { type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../kernel/clock.ts';
@@ -19,9 +19,23 @@ import { StartError } from '../kernel/errors.ts';
 export interface ListenerDeps {
   readonly clock: Clock;
   readonly handle: RequestListener;
+  /** Runs once for each request, when its answer is written or its client is gone. */
+  readonly onClosed: (request: IncomingMessage, response: ServerResponse) => void;
   /** A request that cannot be parsed or came too slowly; `answer` is sent and the connection closed. */
   readonly onClientError: (error: NodeJS.ErrnoException, socket: Duplex) => void;
   readonly onConnectionDropped: () => void;
+}
+
+/** How long and how much one client may ask of the port. */
+export interface ListenerLimits {
+  /** For the headers of a request. */
+  readonly headersTimeoutMs: number;
+  /** For a whole request. */
+  readonly requestTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+  /** How often the time-outs are looked at. */
+  readonly timeoutCheckMs: number;
+  readonly connectionsMax: number;
 }
 
 export interface Listener {
@@ -33,47 +47,56 @@ export interface Listener {
   stop(deadlineMs: number): Promise<void>;
 }
 
-const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 30_000;
-/** Longer than a load balancer's idle time-out (60 s), so that it is never we who close first. */
-const KEEP_ALIVE_TIMEOUT_MS = 65_000;
-const TIMEOUT_CHECK_MS = 1000;
-const CONNECTIONS_MAX = 10_000;
+const LIMITS: ListenerLimits = {
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
+  // Longer than a load balancer's idle time-out (60 s), so that it is never we who close first.
+  keepAliveTimeoutMs: 65_000,
+  timeoutCheckMs: 1000,
+  connectionsMax: 10_000,
+};
 const HEADER_BYTES_MAX = 16 * 1024;
 const IDLE_BEFORE_END_MS = 1000;
 
-export function createListener({
-  clock,
-  handle,
-  onClientError,
-  onConnectionDropped,
-}: ListenerDeps): Listener {
+/** `limits` replaces some of the usual ones, for tests that would wait too long for them. */
+export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimits> = {}): Listener {
+  const { clock, handle, onClosed, onClientError, onConnectionDropped } = deps;
+  const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, timeoutCheckMs, connectionsMax } = {
+    ...LIMITS,
+    ...limits,
+  };
   const sockets = new Set<Socket>();
   const responses = new Set<ServerResponse>();
   let isStopping = false;
 
   const server = createServer({
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-    connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    connectionsCheckingInterval: timeoutCheckMs,
     maxHeaderSize: HEADER_BYTES_MAX,
     // The envelope checks it, with an answer like any other.
     requireHostHeader: false,
   });
-  server.maxConnections = CONNECTIONS_MAX;
+  server.maxConnections = connectionsMax;
   server.on('drop', onConnectionDropped);
   server.on('clientError', onClientError);
   server.on('connection', (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  server.on('request', (request, response) => {
+  const onRequest: RequestListener = (request, response) => {
     responses.add(response);
-    response.once('close', () => responses.delete(response));
+    response.once('close', () => {
+      responses.delete(response);
+      onClosed(request, response);
+    });
     if (isStopping) response.shouldKeepAlive = false;
     handle(request, response);
-  });
+  };
+  server.on('request', onRequest);
+  // An expectation that nobody knows may be ignored (RFC 9110, section 10.1.1); Node's own 417 would lack our headers.
+  server.on('checkExpectation', onRequest);
 
   /** Connections without a request under way, also those that never sent one. */
   function endIdle(): void {

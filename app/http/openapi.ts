@@ -64,8 +64,8 @@ export function createOpenApiDocument(routes: readonly Route[], { baseUrl, versi
 }
 
 /** What any route may answer before its handler runs. */
-const ERRORS_OF_ANY: readonly ErrorCode[] = ['invalid', 'internal'];
-const ERRORS_WITH_BODY: readonly ErrorCode[] = ['too_large', 'unsupported_media_type'];
+const ERRORS_OF_ANY: readonly ErrorCode[] = ['invalid', 'too_large', 'internal'];
+const ERRORS_WITH_BODY: readonly ErrorCode[] = ['unsupported_media_type'];
 const ERRORS_WITH_KEY: readonly ErrorCode[] = ['unauthorized', 'forbidden', 'rate_limited', 'unavailable'];
 
 function describe(route: Route): ZodOpenApiOperationObject {
@@ -82,13 +82,15 @@ function describe(route: Route): ZodOpenApiOperationObject {
     ...(body && {
       requestBody: { required: true, content: { 'application/json': { schema: bodyDoc ?? body } } },
     }),
-    responses: { ...responsesOf(route), ...problemsOf(errorsOf(route)) },
+    responses: { ...problemsOf(route.path, errorsOf(route)), ...responsesOf(route) },
   };
 }
 
+/** The scope stands as a role of the key, as OpenAPI 3.1 has it for schemes that are not OAuth. */
 function securityOf(access: Route['access']) {
   if (access === 'public') return [];
-  const keyed = [{ bearer: [] }, { apiKey: [] }];
+  const scopes = [access === 'anonymous' ? 'links:write' : access];
+  const keyed = [{ bearer: scopes }, { apiKey: scopes }];
   return access === 'anonymous' ? [{}, ...keyed] : keyed;
 }
 
@@ -113,8 +115,10 @@ function toResponse({ description, schema, type, headers }: ReplyDoc) {
   return { description, headers: documented, ...(content && { content }) };
 }
 
-function problemsOf(codes: readonly ErrorCode[]): ZodOpenApiResponsesObject {
-  const problem = { content: { 'application/problem+json': { schema: problemView } } };
+/** Outside the API a browser that prefers HTML gets a page with the same words. */
+function problemsOf(path: string, codes: readonly ErrorCode[]): ZodOpenApiResponsesObject {
+  const page = path.startsWith('/api/') ? {} : { 'text/html; charset=utf-8': { schema: z.string() } };
+  const problem = { content: { 'application/problem+json': { schema: problemView }, ...page } };
   return Object.fromEntries(
     codes.map((code) => [
       STATUS_BY_CODE[code],
@@ -134,7 +138,7 @@ const REDIRECT_RESPONSES: ZodOpenApiResponsesObject = {
       },
     ]),
   ),
-  ...problemsOf(['not_found', 'gone', 'unavailable']),
+  ...problemsOf('/{key}', ['invalid', 'not_found', 'gone', 'internal', 'unavailable']),
 };
 
 const REDIRECT_PATH = {

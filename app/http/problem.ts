@@ -69,7 +69,8 @@ export function sendError(
   if (error.retryAfterSeconds !== null) response.setHeader('Retry-After', String(error.retryAfterSeconds));
   if (error.allow !== null) response.setHeader('Allow', error.allow.join(', '));
   if (error.code === 'unauthorized') response.setHeader('WWW-Authenticate', 'Bearer realm="fleetlink"');
-  if (mayBePage) response.setHeader('Vary', 'Accept');
+  // CORS may have named Origin there already.
+  if (mayBePage) response.appendHeader('Vary', 'Accept');
   const isPage = mayBePage && accepts(request).type(['json', 'html']) === 'html';
   const body = isPage ? renderError(problem) : JSON.stringify(problem);
   response.setHeader('Content-Type', isPage ? 'text/html; charset=utf-8' : 'application/problem+json');

@@ -22,6 +22,7 @@ export const REDIRECT_ROUTE = '/{key}';
 export interface RedirectLaneDeps {
   readonly lookup: LinkStore['lookup'];
   readonly clock: Clock;
+  /** Those that a redirect needs. */
   readonly securityHeaders: HeaderList;
 }
 
@@ -30,9 +31,11 @@ export type RedirectLane = (
   request: IncomingMessage,
   response: ServerResponse,
   exchange: Exchange,
-) => boolean | Promise<boolean>;
+) => boolean | Promise<true>;
 
 export function createRedirectLane({ lookup, clock, securityHeaders }: RedirectLaneDeps): RedirectLane {
+  let turn: Redirect[] = [];
+
   return (request, response, exchange) => {
     const key = readKey(request.url ?? '');
     if (key === null) return false;
@@ -53,6 +56,19 @@ export function createRedirectLane({ lookup, clock, securityHeaders }: RedirectL
       throw new AppError('not_found', `There is no link "${key}" here. Check how it is spelled.`);
     const decision = decideRedirect(link, clock.nowMs());
     if (decision !== 'redirect') throw new AppError('gone', GONE_SENTENCES[decision]);
+    turn.push({ response, requestId: exchange.requestId, link });
+    if (turn.length === 1) setImmediate(sendTurn);
+    return true;
+  }
+
+  /** The answers of a turn leave together: the first one wakes the other side, the rest find it awake. */
+  function sendTurn(): void {
+    const answers = turn;
+    turn = [];
+    for (const redirect of answers) send(redirect);
+  }
+
+  function send({ response, requestId, link }: Redirect): void {
     response.writeHead(link.redirectStatus, [
       'Location',
       link.url,
@@ -60,14 +76,20 @@ export function createRedirectLane({ lookup, clock, securityHeaders }: RedirectL
       // A browser that keeps a redirect neither asks again nor sees a change of the link.
       'private, no-store',
       'X-Request-ID',
-      exchange.requestId,
+      requestId,
       'Content-Length',
       '0',
       ...securityHeaders,
     ]);
     response.end();
-    return true;
   }
+}
+
+/** A redirect that is decided and not sent yet. */
+interface Redirect {
+  readonly response: ServerResponse;
+  readonly requestId: string;
+  readonly link: RedirectFacts;
 }
 
 const GONE_SENTENCES = {

@@ -44,6 +44,19 @@ export function createSecurityHeaders({ isHttps, styles }: SecurityOptions): Hea
   return [...collected].flat();
 }
 
+/**
+ * The few that mean something for an answer without a body. Referrer-Policy would even do harm there: it would hide from
+ * the target where its visitors come from (https://www.w3.org/TR/referrer-policy/#set-requests-referrer-policy-on-redirect).
+ */
+export function pickForRedirects(headers: HeaderList): HeaderList {
+  return headers.filter((_, index) => REDIRECT_HEADERS.has(headers[index - (index % 2)] as string));
+}
+
+const REDIRECT_HEADERS: ReadonlySet<string> = new Set([
+  'Strict-Transport-Security',
+  'X-Content-Type-Options',
+]);
+
 export function setHeaders(response: ServerResponse, headers: HeaderList): void {
   for (let index = 0; index + 1 < headers.length; index += 2) {
     response.setHeader(headers[index] as string, headers[index + 1] as string);

@@ -5,8 +5,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
 const SANE_REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
-/** version "-" trace-id "-" parent-id "-" flags; version ff and all-zero ids are not valid. */
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?$/;
+/** version "-" trace-id "-" parent-id "-" flags; version ff and all-zero ids are not valid, and 00 ends with its flags. */
+const TRACEPARENT =
+  /^(?!ff)(?!00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?$/;
 
 export interface RequestIds {
   readonly requestId: string;

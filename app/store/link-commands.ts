@@ -48,16 +48,15 @@ interface Creation {
 async function create(db: Kysely<Tables>, dialect: Dialect, creation: Creation): Promise<Outcome> {
   const seq = await takeNumbers(db, 'event', 1);
   for (const key of creation.candidates) {
-    const link = await insertLink(db, newLink(key, seq, creation));
-    if (link !== null) return recordCreation(db, dialect, link);
-    const occupant = await findLink(db, { key });
-    if (occupant === null) throw new Error(`The key ${key} was refused though nothing has it.`);
+    const link = newLink(key, seq, creation);
+    const row = await insertLink(db, link).executeTakeFirst();
+    if (row !== undefined) return recordCreation(db, dialect, { ...link, ...row });
+    const occupant = toLink(await selectLink(db, { key }).executeTakeFirstOrThrow());
     if (creation.reuseEqual && isReusable(occupant, creation)) return { type: 'unchanged', link: occupant };
     if (!isKeyReleasable(occupant, creation.atMs)) continue;
     await db.updateTable('links').set({ released: 1 }).where('id', '=', occupant.id).execute();
-    const heir = await insertLink(db, newLink(key, seq, creation));
-    if (heir === null) throw new Error(`The key ${key} was released and is still taken.`);
-    return recordCreation(db, dialect, heir);
+    const heir = await insertLink(db, link).executeTakeFirstOrThrow();
+    return recordCreation(db, dialect, { ...link, ...heir });
   }
   return refused('key_taken');
 }
@@ -77,15 +76,13 @@ function newLink(key: string, seq: number, { options, by, atMs }: Creation): Omi
   };
 }
 
-/** Insert or conflict: the unique index decides. Null: the key has an owner. */
-async function insertLink(db: Kysely<Tables>, link: Omit<Link, 'id'>): Promise<Link | null> {
-  const row = await db
+/** Insert or conflict: the unique index decides. No row comes back when the key has an owner. */
+function insertLink(db: Kysely<Tables>, link: Omit<Link, 'id'>) {
+  return db
     .insertInto('links')
     .values(toLinkRow(link))
     .onConflict((conflict) => conflict.doNothing())
-    .returning('id')
-    .executeTakeFirst();
-  return row === undefined ? null : { ...link, id: row.id };
+    .returning('id');
 }
 
 async function recordCreation(db: Kysely<Tables>, dialect: Dialect, link: Link): Promise<Outcome> {
@@ -187,14 +184,17 @@ async function findPast(db: Kysely<Tables>, linkId: number, version: number): Pr
   return row?.options ? parseOptions(row.options) : null;
 }
 
-/** The link that has the key now, or any link by its id. */
 export async function findLink(db: Kysely<Tables>, ref: LinkRef): Promise<Link | null> {
-  const links = db.selectFrom('links').selectAll();
-  const row = await ('id' in ref
-    ? links.where('id', '=', ref.id)
-    : links.where('domain', '=', PRIMARY_DOMAIN).where('key', '=', ref.key).where('released', '=', 0)
-  ).executeTakeFirst();
+  const row = await selectLink(db, ref).executeTakeFirst();
   return row === undefined ? null : toLink(row);
+}
+
+/** The link that has the key now, or any link by its id. */
+function selectLink(db: Kysely<Tables>, ref: LinkRef) {
+  const links = db.selectFrom('links').selectAll();
+  return 'id' in ref
+    ? links.where('id', '=', ref.id)
+    : links.where('domain', '=', PRIMARY_DOMAIN).where('key', '=', ref.key).where('released', '=', 0);
 }
 
 /**

@@ -43,7 +43,7 @@ export function toLinkRow(link: Omit<Link, 'id'>): Omit<Insertable<LinkTable>, '
     created_at_ms: link.createdAtMs,
     updated_at_ms: link.updatedAtMs,
     deleted_at_ms: link.deletedAtMs,
-    released: link.released ? 1 : 0,
+    released: Number(link.released),
     search: toSearchText(link),
   };
 }

@@ -14,6 +14,10 @@ export function toSearchText({
   return foldCase([key, url, title ?? '', ...tags].join('\n'));
 }
 
+/**
+ * Up and then down, so that `ß` meets `SS`; and one sigma, because which of its two small forms a capital one becomes
+ * depends on the letters around it, and a search has other letters around it than the text.
+ */
 export function foldCase(text: string): string {
-  return text.normalize('NFC').toLowerCase();
+  return text.normalize('NFC').toUpperCase().toLowerCase().replaceAll('ς', 'σ');
 }

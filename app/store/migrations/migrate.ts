@@ -54,8 +54,8 @@ export async function migrate(
 ): Promise<SchemaState> {
   const codeVersion = options.migrations.at(-1)?.version ?? 0;
   const found = await readSchemaState(db, dialect);
-  if (found !== null && decideMigration(found, codeVersion, options) === 'ready') return found;
-  decideMigration(found, codeVersion, options);
+  const decision = decideMigration(found, codeVersion, options);
+  if (found !== null && decision === 'ready') return found;
   for (const migration of options.migrations) {
     await dialect.transaction(db, async (connection) => {
       const state = await readSchemaState(connection, dialect);

@@ -115,7 +115,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
 /** Codes: https://www.sqlite.org/rescode.html. Extended codes begin with the primary one. */
 export function translateSqliteError(error: unknown): unknown {
   if (!(error instanceof Database.SqliteError)) return error;
-  const primary = /^SQLITE_[A-Z]+/.exec(error.code)?.[0] ?? '';
+  const primary = error.code.split('_', 2).join('_');
   const sentence = SENTENCES[primary];
   if (sentence === undefined) return error;
   return new AppError('unavailable', sentence, { cause: error, retryAfterSeconds: 1 });

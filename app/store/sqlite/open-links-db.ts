@@ -143,8 +143,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
 };
 
 function explain(path: string, error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  const primary = /^(?:SQLITE_[A-Z]+|E[A-Z]+)/.exec(code)?.[0] ?? '';
-  const detail = error instanceof Error ? ` (${error.message})` : '';
-  return `${path} ${SENTENCES[primary] ?? 'cannot be opened.'}${detail}`;
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  const [primary = ''] = /^(?:SQLITE_[A-Z]+|E[A-Z]+)/.exec(String(code)) ?? [];
+  return `${path} ${SENTENCES[primary] ?? 'cannot be opened.'} (${String(message)})`;
 }

@@ -1,0 +1,88 @@
+/**
+ * The three figures that an operator wants beside a process's name: how much it redirects, how fast, and whether it is
+ * ready. They cover the last minute; /metrics has everything since the start.
+ */
+
+import type { Histogram } from 'prom-client';
+import type { Clock } from '../kernel/clock.ts';
+import type { Readiness } from './readiness.ts';
+
+export interface Figures {
+  readonly redirectsPerMinute: number;
+  /** 95 % of the last minute's redirects took at most this long; null when there was none. */
+  readonly redirectP95Ms: number | null;
+  readonly ready: Readiness['status'];
+}
+
+export interface FiguresDeps {
+  readonly clock: Clock;
+  readonly redirectDuration: Histogram;
+  readonly readReadiness: () => Promise<Readiness>;
+}
+
+/** Redirects since the start of the process that took at most `upToS` seconds; the last bucket has no bound. */
+interface Bucket {
+  readonly upToS: number;
+  readonly count: number;
+}
+
+interface Sample {
+  readonly atMs: number;
+  readonly buckets: readonly Bucket[];
+}
+
+const WINDOW_MS = 60_000;
+
+/** Each call takes a sample too, so it wants to be called about once a second. */
+export function createFigures({
+  clock,
+  redirectDuration,
+  readReadiness,
+}: FiguresDeps): () => Promise<Figures> {
+  let samples: readonly Sample[] = [];
+
+  return async () => {
+    const newest = { atMs: clock.nowMs(), buckets: await readBuckets(redirectDuration) };
+    samples = [...samples.filter(({ atMs }) => atMs >= newest.atMs - WINDOW_MS), newest];
+    const recent = subtract(newest, samples[0] ?? newest);
+    const { status } = await readReadiness();
+    return {
+      redirectsPerMinute: recent.at(-1)?.count ?? 0,
+      redirectP95Ms: estimateMs(recent, 0.95),
+      ready: status,
+    };
+  };
+}
+
+async function readBuckets(histogram: Histogram): Promise<Bucket[]> {
+  const { values } = await histogram.get();
+  return values.flatMap(({ labels, value }) =>
+    labels.le === undefined
+      ? []
+      : [{ upToS: Number(String(labels.le).replace('+Inf', 'Infinity')), count: value }],
+  );
+}
+
+function subtract(newest: Sample, oldest: Sample): Bucket[] {
+  return newest.buckets.map(({ upToS, count }, index) => ({
+    upToS,
+    count: count - (oldest.buckets[index]?.count ?? 0),
+  }));
+}
+
+/** A quantile, even inside its bucket, as Prometheus estimates it; beyond the last bound it is that bound. */
+function estimateMs(buckets: readonly Bucket[], quantile: number): number | null {
+  const total = buckets.at(-1)?.count ?? 0;
+  if (total === 0) return null;
+  const rank = total * quantile;
+  let below: Bucket = { upToS: 0, count: 0 };
+  for (const bucket of buckets) {
+    if (bucket.upToS === Number.POSITIVE_INFINITY) break;
+    if (bucket.count >= rank) {
+      const share = (rank - below.count) / (bucket.count - below.count);
+      return (below.upToS + share * (bucket.upToS - below.upToS)) * 1000;
+    }
+    below = bucket;
+  }
+  return below.upToS * 1000;
+}

@@ -1,0 +1,39 @@
+// From rates per round to what can be said of them: the median of the ratios within each round, with their spread.
+
+/** Answers per second of each contender in one round. */
+export type Round = Readonly<Record<string, number>>;
+
+export interface Row {
+  readonly contender: string;
+  /** Median over the rounds. */
+  readonly 'per second': number;
+  readonly 'x bare': string;
+  readonly 'x express': string;
+}
+
+export function compare(rounds: readonly Round[], names: readonly string[]): Row[] {
+  return names.map((name) => ({
+    contender: name,
+    'per second': Math.round(median(rounds.map((round) => rateOf(round, name)))),
+    'x bare': describeRatios(rounds, name, 'bare'),
+    'x express': describeRatios(rounds, name, 'express'),
+  }));
+}
+
+function describeRatios(rounds: readonly Round[], name: string, base: string): string {
+  const ratios = rounds.map((round) => rateOf(round, name) / rateOf(round, base));
+  return `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)})`;
+}
+
+function rateOf(round: Round, name: string): number {
+  const rate = round[name];
+  if (rate === undefined) throw new Error(`The round has no rate of ${name}.`);
+  return rate;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
+}

@@ -1,0 +1,157 @@
+/** The contract of ApiKeyStore. */
+
+import type { Test } from 'tap';
+import type { ApiKey, ApiKeyOrigin, ApiKeyStore, Scope } from '../../app/auth/api-key.ts';
+import { DAY_MS, type OpenStore, T0 } from './store.ts';
+
+interface Draft {
+  readonly name?: string;
+  readonly scopes?: readonly Scope[];
+  readonly origin?: ApiKeyOrigin;
+  readonly expiresAtMs?: number | null;
+}
+
+function insert(keys: ApiKeyStore, hash: string, draft: Draft = {}): Promise<ApiKey> {
+  const { name = hash, scopes = ['links:read'], origin = 'user', expiresAtMs = null } = draft;
+  return keys.insertKey({ name, scopes, origin, createdAtMs: T0, expiresAtMs }, hash);
+}
+
+export function testApiKeyStore(t: Test, name: string, openStore: OpenStore): Promise<unknown> {
+  return t.test(`${name}: API keys`, async (t) => {
+    await t.test('a key is found by its hash as it was inserted', async (t) => {
+      const { apiKeys } = await openStore(t);
+      const key = await insert(apiKeys, 'h1', {
+        name: 'Ünï "quoted"',
+        scopes: ['links:read', 'links:write'],
+        expiresAtMs: T0 + DAY_MS,
+      });
+      t.same(key, {
+        id: key.id,
+        name: 'Ünï "quoted"',
+        scopes: ['links:read', 'links:write'],
+        origin: 'user',
+        createdAtMs: T0,
+        expiresAtMs: T0 + DAY_MS,
+        lastUsedAtMs: null,
+      });
+      t.same(await apiKeys.findKeyByHash('h1'), { key, hash: 'h1' });
+      t.equal(await apiKeys.findKeyByHash('H1'), null);
+      t.equal(await apiKeys.findKeyByHash(''), null);
+    });
+
+    await t.test('keys are listed in the order they were made', async (t) => {
+      const { apiKeys } = await openStore(t);
+      t.same(await apiKeys.listKeys(), []);
+      const keys = [await insert(apiKeys, 'z'), await insert(apiKeys, 'a'), await insert(apiKeys, 'm')];
+      t.same(await apiKeys.listKeys(), keys);
+    });
+
+    await t.test('two keys cannot have one secret', async (t) => {
+      const { apiKeys } = await openStore(t);
+      const key = await insert(apiKeys, 'same');
+      await t.rejects(insert(apiKeys, 'same'));
+      t.same(await apiKeys.listKeys(), [key]);
+    });
+
+    await t.test('the last use is noted, also of a key that is gone by then', async (t) => {
+      const { apiKeys } = await openStore(t);
+      const key = await insert(apiKeys, 'used');
+      await apiKeys.touchKey(key.id, T0 + 60_000);
+      t.same(await apiKeys.listKeys(), [{ ...key, lastUsedAtMs: T0 + 60_000 }]);
+      await t.resolves(apiKeys.touchKey(987_654, T0));
+    });
+
+    await t.test('a deleted key is gone, and its id is not given out again', async (t) => {
+      const { apiKeys } = await openStore(t);
+      const key = await insert(apiKeys, 'gone');
+      t.equal(await apiKeys.deleteKey(key.id), 'deleted');
+      t.equal(await apiKeys.deleteKey(key.id), 'not_found');
+      t.equal(await apiKeys.findKeyByHash('gone'), null);
+      t.ok((await insert(apiKeys, 'next')).id > key.id);
+    });
+
+    await t.test('the last key that can administrate for ever stays', async (t) => {
+      const { apiKeys } = await openStore(t);
+      const first = await insert(apiKeys, 'admin-1', { scopes: ['admin'] });
+      await insert(apiKeys, 'writer', { scopes: ['links:write'] });
+      const brief = await insert(apiKeys, 'brief', { scopes: ['admin'], expiresAtMs: T0 + DAY_MS });
+      t.equal(await apiKeys.deleteKey(first.id), 'last_admin');
+      const second = await insert(apiKeys, 'admin-2', { scopes: ['links:read', 'admin'] });
+      t.equal(await apiKeys.deleteKey(first.id), 'deleted');
+      t.equal(await apiKeys.deleteKey(brief.id), 'deleted');
+      t.equal(await apiKeys.deleteKey(second.id), 'last_admin');
+      t.same(
+        (await apiKeys.listKeys()).map(({ name }) => name),
+        ['writer', 'admin-2'],
+      );
+    });
+
+    await t.test('of two last administrators that are deleted at once one stays', async (t) => {
+      const { apiKeys } = await openStore(t);
+      const a = await insert(apiKeys, 'a', { scopes: ['admin'] });
+      const b = await insert(apiKeys, 'b', { scopes: ['admin'] });
+      const answers = await Promise.all([apiKeys.deleteKey(a.id), apiKeys.deleteKey(b.id)]);
+      t.same(answers, ['deleted', 'last_admin']);
+    });
+
+    await t.test('the key of the environment is replaced, kept and removed', async (t) => {
+      const { apiKeys } = await openStore(t);
+      const user = await insert(apiKeys, 'user', { scopes: ['admin'] });
+      const environmentKeys = async () =>
+        (await apiKeys.listKeys()).filter(({ origin }) => origin === 'environment');
+
+      await apiKeys.replaceEnvironmentKey(null);
+      t.same(await environmentKeys(), []);
+
+      await apiKeys.replaceEnvironmentKey({ hash: 'one', createdAtMs: T0 });
+      const [one] = await environmentKeys();
+      t.same(await environmentKeys(), [
+        {
+          id: one?.id,
+          name: 'ADMIN_API_KEY',
+          scopes: ['admin'],
+          origin: 'environment',
+          createdAtMs: T0,
+          expiresAtMs: null,
+          lastUsedAtMs: null,
+        },
+      ]);
+
+      await apiKeys.replaceEnvironmentKey({ hash: 'one', createdAtMs: T0 + 1 });
+      t.same(await environmentKeys(), [one], 'the same secret keeps the key');
+
+      await apiKeys.replaceEnvironmentKey({ hash: 'two', createdAtMs: T0 + 2 });
+      t.equal(await apiKeys.findKeyByHash('one'), null);
+      t.equal((await apiKeys.findKeyByHash('two'))?.key.createdAtMs, T0 + 2);
+
+      await apiKeys.replaceEnvironmentKey(null);
+      t.same(await apiKeys.listKeys(), [user]);
+    });
+
+    await t.test('a secret of another origin becomes the key of the environment', async (t) => {
+      const { apiKeys } = await openStore(t);
+      await insert(apiKeys, 'shared', { scopes: ['links:read'] });
+      await apiKeys.replaceEnvironmentKey({ hash: 'shared', createdAtMs: T0 });
+      t.same(
+        (await apiKeys.listKeys()).map(({ origin, scopes }) => [origin, scopes]),
+        [['environment', ['admin']]],
+      );
+    });
+
+    await t.test('keys are there after closing and opening', async (t) => {
+      const store = await openStore(t);
+      const key = await insert(store.apiKeys, 'kept');
+      await store.close();
+      const again = await store.openAgain();
+      t.same(await again.apiKeys.findKeyByHash('kept'), { key, hash: 'kept' });
+    });
+
+    await t.test('a store that is closed refuses reads and writes', async (t) => {
+      const store = await openStore(t);
+      await store.close();
+      await t.rejects(store.apiKeys.listKeys());
+      await t.rejects(store.apiKeys.findKeyByHash('x'));
+      await t.rejects(insert(store.apiKeys, 'x'), { code: 'unavailable' });
+    });
+  });
+}

@@ -1,0 +1,136 @@
+/**
+ * The service as a process of its own: app/main.ts on free ports, its output read line by line. tap's coverage follows it
+ * through NODE_OPTIONS as long as it ends by itself; one that a test leaves running is killed with the test.
+ */
+
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { resolve } from 'node:path';
+import type { Test } from 'tap';
+import { ADMIN_KEY, BASE_URL } from './service.ts';
+import { until } from './until.ts';
+
+export interface ServerOptions {
+  readonly dataDir: string;
+  /** Merged into the usual environment; null removes a variable. */
+  readonly env?: Readonly<Record<string, string | null>>;
+  /** Modules loaded before the program, such as one that injects a fault. */
+  readonly preload?: readonly string[];
+  readonly stdio?: SpawnOptions['stdio'];
+}
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface ServerProcess {
+  readonly child: ChildProcess;
+  /** Every log line so far; throws when a line of standard output is not JSON. */
+  readonly log: () => Record<string, unknown>[];
+  readonly stderr: () => string;
+  readonly exit: Promise<Exit>;
+  kill(signal: NodeJS.Signals): void;
+  /** Sends the signal and waits for the end. */
+  stop(signal?: NodeJS.Signals): Promise<Exit>;
+}
+
+export interface RunningServer extends ServerProcess {
+  readonly url: string;
+  readonly managementUrl: string;
+}
+
+/** How a program of ours is run without a build. */
+export const NODE_ARGS: readonly string[] = [
+  // Later Nodes strip types by themselves and warn of it.
+  '--disable-warning=ExperimentalWarning',
+  '--import',
+  resolve('scripts/strip-types.mjs'),
+];
+
+export const MAIN = resolve('app/main.ts');
+
+export function serverEnvironment({ dataDir, env = {} }: ServerOptions): NodeJS.ProcessEnv {
+  const merged: Record<string, string | null | undefined> = {
+    ...process.env,
+    HOST: '127.0.0.1',
+    PORT: '0',
+    MANAGEMENT_PORT: '0',
+    BASE_URL,
+    ADMIN_API_KEY: ADMIN_KEY,
+    DATA_DIR: dataDir,
+    DRAIN_MS: '0',
+    ...env,
+  };
+  return Object.fromEntries(
+    Object.entries(merged).filter(([, value]) => value !== null),
+  ) as NodeJS.ProcessEnv;
+}
+
+export function spawnServer(t: Test, options: ServerOptions): ServerProcess {
+  const preload = (options.preload ?? []).flatMap((path) => ['--import', resolve(path)]);
+  const child = spawn(process.execPath, [...NODE_ARGS, ...preload, MAIN], {
+    env: serverEnvironment(options),
+    stdio: options.stdio ?? ['ignore', 'pipe', 'pipe'],
+  });
+  return watch(t, child);
+}
+
+/** Reads what a process says and ends it with the test. */
+export function watch(t: Test, child: ChildProcess): ServerProcess {
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  // `close` comes after the last output, `exit` may come before it.
+  const exit = once(child, 'close').then(([code, signal]) => ({ code, signal }) as Exit);
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await exit;
+  });
+  return {
+    child,
+    log: () =>
+      stdout
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line) as Record<string, unknown>),
+    stderr: () => stderr,
+    exit,
+    kill: (signal) => void child.kill(signal),
+    stop: (signal = 'SIGINT') => {
+      child.kill(signal);
+      return exit;
+    },
+  };
+}
+
+/** Waits until it listens. */
+export async function startServer(t: Test, options: ServerOptions): Promise<RunningServer> {
+  const server = spawnServer(t, options);
+  return { ...server, ...(await untilListening(server)) };
+}
+
+export async function untilListening(
+  server: ServerProcess,
+): Promise<Pick<RunningServer, 'url' | 'managementUrl'>> {
+  let isOver = false;
+  void server.exit.then(() => {
+    isOver = true;
+  });
+  const line = await until('the server listens', () => {
+    const found = server.log().find(({ msg }) => msg === 'listening');
+    return found ?? (isOver ? 'over' : null);
+  });
+  if (line === 'over') {
+    throw new Error(`The server ended: ${JSON.stringify(server.log())} ${server.stderr()}`);
+  }
+  return {
+    url: `http://127.0.0.1:${line.port}`,
+    managementUrl: `http://127.0.0.1:${line.management_port}`,
+  };
+}
