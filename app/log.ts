@@ -34,7 +34,7 @@ const FLUSH_MAX_MS = 1000;
 const REDACTED = ['authorization', 'secret', '*.authorization', '*.secret', '*.headers', '*["x-api-key"]'];
 
 export async function openLog({ clock, stdout, pid }: LogDeps): Promise<Log> {
-  const sink = await openSink(stdout);
+  const sink = await openSink(stdout, pid);
   return {
     createLogger: ({ level, release }) =>
       pino(
@@ -50,7 +50,7 @@ export async function openLog({ clock, stdout, pid }: LogDeps): Promise<Log> {
   };
 }
 
-async function openSink(stdout: NodeJS.WriteStream): Promise<Sink> {
+async function openSink(stdout: NodeJS.WriteStream, pid: number): Promise<Sink> {
   if (stdout.isTTY) return openTerminal();
   // In cluster mode PM2 replaces `write`: file descriptor 1 is the daemon's own log there.
   if (Object.hasOwn(stdout, 'write')) {
@@ -59,7 +59,7 @@ async function openSink(stdout: NodeJS.WriteStream): Promise<Sink> {
       flush: (done) => stdout.write('', 'utf8', () => done()),
     };
   }
-  return openDescriptor();
+  return openDescriptor(pid);
 }
 
 async function openTerminal(): Promise<Sink> {
@@ -69,9 +69,10 @@ async function openTerminal(): Promise<Sink> {
 }
 
 /** Writes in the background, so that a reader that takes its time does not hold up redirects. */
-function openDescriptor(): Sink {
+function openDescriptor(pid: number): Sink {
   // With a minimum of 1 byte `flush` tries to write again; with 0 it does nothing.
   const stream = pino.destination({ dest: 1, sync: false, minLength: 1, maxLength: WAITING_BYTES_MAX });
+  const own = pino({ base: { pid }, formatters: { level: (label: string) => ({ level: label }) } }, stream);
   let droppedLines = 0;
   // The lines stay in memory, and the next line is the next attempt.
   stream.on('error', () => undefined);
@@ -81,14 +82,8 @@ function openDescriptor(): Sink {
   });
   stream.on('drain', () => {
     if (droppedLines === 0) return;
-    const line = {
-      level: 'warn',
-      time: Date.now(),
-      dropped_lines: droppedLines,
-      msg: 'log lines were dropped',
-    };
+    own.warn({ dropped_lines: droppedLines }, 'log lines were dropped');
     droppedLines = 0;
-    stream.write(`${JSON.stringify(line)}\n`);
   });
   return { write: (line) => stream.write(line), flush: (done) => stream.flush(() => done()) };
 }

@@ -12,7 +12,7 @@ import { showInPm2 } from './health/pm2-monitor.ts';
 import { renderCurl } from './http/routes/home.ts';
 import { systemClock } from './kernel/clock.ts';
 import { AppError, StartError } from './kernel/errors.ts';
-import { createLifetime, type Lifetime } from './kernel/lifetime.ts';
+import { createLifetime } from './kernel/lifetime.ts';
 import { openLog } from './log.ts';
 
 /** PM2's kill_timeout is 35 s: what is in flight has 30 s, the rest is for the database. */
@@ -33,14 +33,14 @@ main().catch(failStart);
 async function main(): Promise<void> {
   const config = parseConfig(process.env);
   logger = log.createLogger({ level: config.LOG_LEVEL, release: config.RELEASE_ID });
-  let lifetime: Lifetime | null = null;
   const context = await createContext(config, {
     logger,
     pid: process.pid,
-    isDraining: () => lifetime?.isDraining() ?? false,
+    // Nobody asks before it listens, and by then there is one.
+    isDraining: () => lifetime.isDraining(),
   });
   const { publicListener, managementListener, store } = context;
-  lifetime = createLifetime({
+  const lifetime = createLifetime({
     clock: systemClock,
     drainMs: config.DRAIN_MS,
     stop: async () => {

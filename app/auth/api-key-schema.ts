@@ -1,7 +1,7 @@
 /** What clients say about API keys, and how keys are shown. */
 
 import { z } from 'zod';
-import { toRfc3339 } from '../kernel/clock.ts';
+import { isRfc3339, toRfc3339 } from '../kernel/clock.ts';
 import { type ApiKey, SCOPES } from './api-key.ts';
 
 const time = z.iso.datetime().meta({ example: '2026-01-31T12:00:00.000Z' });
@@ -18,6 +18,7 @@ export const apiKeyBody = z
     expires_at: z.iso
       .datetime({ offset: true, error: 'expected a time such as 2026-01-31T12:00:00Z' })
       .transform((text) => Date.parse(text))
+      .refine(isRfc3339, 'expected a year from 0000 to 9999')
       .nullable()
       .optional()
       .meta({ description: 'From then on the key is refused; null: never.', example: null }),

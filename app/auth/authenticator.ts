@@ -2,10 +2,18 @@
  * Who is asking: from a secret to a principal. Wrong secrets are counted per client, so that guessing is slow.
  */
 
+import { LRUCache } from 'lru-cache';
 import type { RateLimit } from '../guard/rate-limit.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { AppError } from '../kernel/errors.ts';
-import { ANONYMOUS, type ApiKeyStore, hashSecret, isSameHash, type Principal } from './api-key.ts';
+import {
+  ANONYMOUS,
+  type ApiKey,
+  type ApiKeyStore,
+  hashSecret,
+  isSameHash,
+  type Principal,
+} from './api-key.ts';
 
 export interface AuthenticatorDeps {
   readonly store: ApiKeyStore;
@@ -21,6 +29,8 @@ export type Authenticator = (secret: string | null, client: string) => Promise<P
 
 /** "Last used" is kept to the minute: more would make each read a write. */
 const TOUCH_EVERY_MS = 60_000;
+/** There are at most as many keys. */
+const TOUCHES_MAX = 1000;
 
 export function createAuthenticator({
   store,
@@ -28,6 +38,8 @@ export function createAuthenticator({
   failures,
   onTouchFailed,
 }: AuthenticatorDeps): Authenticator {
+  const touches = new LRUCache<number, number>({ max: TOUCHES_MAX });
+
   return async (secret, client) => {
     if (secret === null) return ANONYMOUS;
     const waitSeconds = failures.peek(client);
@@ -42,12 +54,17 @@ export function createAuthenticator({
       failures.take(client);
       throw new AppError('unauthorized', 'The API key is not valid: unknown, deleted or expired.');
     }
-    const { id, scopes, lastUsedAtMs } = found.key;
-    if (lastUsedAtMs === null || nowMs - lastUsedAtMs >= TOUCH_EVERY_MS) {
-      store.touchKey(id, nowMs).catch(onTouchFailed);
-    }
-    return { id: `api-key:${id}`, scopes: new Set(scopes) };
+    touch(found.key, nowMs);
+    return { id: `api-key:${found.key.id}`, scopes: new Set(found.key.scopes) };
   };
+
+  /** Tried at most once a minute for each key, also while it fails: a full disk must not fill the log. */
+  function touch({ id, lastUsedAtMs }: ApiKey, nowMs: number): void {
+    const touchedAtMs = touches.get(id) ?? lastUsedAtMs;
+    if (touchedAtMs !== null && nowMs - touchedAtMs < TOUCH_EVERY_MS) return;
+    touches.set(id, nowMs);
+    store.touchKey(id, nowMs).catch(onTouchFailed);
+  }
 }
 
 function isExpired(expiresAtMs: number | null, nowMs: number): boolean {

@@ -44,10 +44,11 @@ export function createFigures({
   return async () => {
     const newest = { atMs: clock.nowMs(), buckets: await readBuckets(redirectDuration) };
     samples = [...samples.filter(({ atMs }) => atMs >= newest.atMs - WINDOW_MS), newest];
-    const recent = subtract(newest, samples[0] ?? newest);
+    const [oldest = newest] = samples;
+    const recent = subtract(newest, oldest);
     const { status } = await readReadiness();
     return {
-      redirectsPerMinute: recent.at(-1)?.count ?? 0,
+      redirectsPerMinute: countAll(recent),
       redirectP95Ms: estimateMs(recent, 0.95),
       ready: status,
     };
@@ -66,13 +67,19 @@ async function readBuckets(histogram: Histogram): Promise<Bucket[]> {
 function subtract(newest: Sample, oldest: Sample): Bucket[] {
   return newest.buckets.map(({ upToS, count }, index) => ({
     upToS,
-    count: count - (oldest.buckets[index]?.count ?? 0),
+    // The bounds are the same in every sample.
+    count: count - (oldest.buckets[index] as Bucket).count,
   }));
+}
+
+/** Counts are cumulative, and the last bucket has no bound. */
+function countAll(buckets: readonly Bucket[]): number {
+  return (buckets.at(-1) as Bucket).count;
 }
 
 /** A quantile, even inside its bucket, as Prometheus estimates it; beyond the last bound it is that bound. */
 function estimateMs(buckets: readonly Bucket[], quantile: number): number | null {
-  const total = buckets.at(-1)?.count ?? 0;
+  const total = countAll(buckets);
   if (total === 0) return null;
   const rank = total * quantile;
   let below: Bucket = { upToS: 0, count: 0 };

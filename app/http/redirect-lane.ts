@@ -8,7 +8,7 @@
  *                   Express               404                  410
  */
 
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, type ServerResponse, validateHeaderValue } from 'node:http';
 import type { Clock } from '../kernel/clock.ts';
 import { AppError } from '../kernel/errors.ts';
 import { isUsableKey } from '../links/key.ts';
@@ -56,6 +56,8 @@ export function createRedirectLane({ lookup, clock, securityHeaders }: RedirectL
       throw new AppError('not_found', `There is no link "${key}" here. Check how it is spelled.`);
     const decision = decideRedirect(link, clock.nowMs());
     if (decision !== 'redirect') throw new AppError('gone', GONE_SENTENCES[decision]);
+    // Later there is nobody left to catch what a damaged row would make writeHead throw.
+    validateHeaderValue('Location', link.url);
     turn.push({ response, requestId: exchange.requestId, link });
     if (turn.length === 1) setImmediate(sendTurn);
     return true;

@@ -18,3 +18,8 @@ export const systemClock: Clock = {
 export function toRfc3339(ms: number): string {
   return new Date(ms).toISOString();
 }
+
+/** Whether a time has that form: the year has four digits, and a zone can carry a time out of them. */
+export function isRfc3339(ms: number): boolean {
+  return /^\d{4}-/.test(toRfc3339(ms));
+}

@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { isRfc3339 } from '../kernel/clock.ts';
 import { findKeyFault, KEY_LENGTH_MAX } from './key.ts';
 import { LINK_STATUSES, REDIRECT_STATUSES } from './link.ts';
 import { EVENT_TYPES, LINK_SORTS } from './link-store.ts';
@@ -49,6 +50,7 @@ const redirectStatus = z
 const expiresAt = z.iso
   .datetime({ offset: true, error: 'expected a time such as 2026-01-31T12:00:00Z' })
   .transform((text) => Date.parse(text))
+  .refine(isRfc3339, 'expected a year from 0000 to 9999')
   .nullable()
   .meta({ description: 'From then on the link answers 410; null: never.', example: null });
 

@@ -32,7 +32,14 @@ export interface GroupCommit {
   close(): Promise<void>;
 }
 
-export function createGroupCommit(db: Kysely<Tables>, dialect: Dialect): GroupCommit {
+export interface GroupCommitDeps {
+  readonly dialect: Dialect;
+  /** Called after each commit, before anybody is told of it. */
+  readonly onCommitted: () => void;
+}
+
+export function createGroupCommit(db: Kysely<Tables>, deps: GroupCommitDeps): GroupCommit {
+  const { dialect, onCommitted } = deps;
   let queue: Call[] = [];
   let queuedWeight = 0;
   let committing: Promise<void> | null = null;
@@ -54,6 +61,7 @@ export function createGroupCommit(db: Kysely<Tables>, dialect: Dialect): GroupCo
       await dialect.transaction(db, async (connection) => {
         for (const call of group) await call.run(connection);
       });
+      onCommitted();
     } catch (error) {
       const translated = dialect.translateError(error);
       for (const call of group) call.reject(translated);

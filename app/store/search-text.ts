@@ -15,9 +15,10 @@ export function toSearchText({
 }
 
 /**
- * Up and then down, so that `ß` meets `SS`; and one sigma, because which of its two small forms a capital one becomes
- * depends on the letters around it, and a search has other letters around it than the text.
+ * Down, up and down again, so that `ẞ`, `ß` and `SS` meet; and one sigma, because which of its two small forms a capital
+ * one becomes depends on the letters around it, and a search has other letters around it than the text.
  */
 export function foldCase(text: string): string {
-  return text.normalize('NFC').toUpperCase().toLowerCase().replaceAll('ς', 'σ');
+  const folded = text.normalize('NFD').toLowerCase().toUpperCase().toLowerCase();
+  return folded.replaceAll('ς', 'σ').normalize('NFC');
 }

@@ -11,13 +11,18 @@ export type ContenderName = (typeof CONTENDERS)[number];
 
 export interface Contender {
   readonly url: string;
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const STARTED_WITHIN_MS = 30_000;
 
-export async function startContender(name: ContenderName, folder: string): Promise<Contender> {
+export async function startContender(
+  name: ContenderName,
+  folder: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Contender> {
   const [port, managementPort] = await Promise.all([findFreePort(), findFreePort()]);
   const log = openSync(join(folder, `${name}.log`), 'w');
   const child = spawn(process.execPath, [scriptOf(name)], {
@@ -31,12 +36,13 @@ export async function startContender(name: ContenderName, folder: string): Promi
       NODE_ENV: 'production',
       HOST: '127.0.0.1',
       BASE_URL: 'http://sho.rt',
+      ...env,
     },
   });
   closeSync(log);
   const url = `http://127.0.0.1:${port}`;
   await waitUntilAnswering(url, child);
-  return { url, stop: () => stop(child) };
+  return { url, pid: child.pid ?? 0, stop: () => stop(child) };
 }
 
 function scriptOf(name: ContenderName): string {

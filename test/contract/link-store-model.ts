@@ -22,8 +22,10 @@ import {
 import { propertyRuns } from '../support/property.ts';
 import { sortLinks } from './link-list.ts';
 import {
+  applyForLink,
   DAY_MS,
   EVERYTHING,
+  getLink,
   listAll,
   newLink,
   type OpenedStore,
@@ -46,6 +48,39 @@ export function testLinkStoreModel(t: Test, name: string, openStore: OpenStore):
       propertyRuns(t, { runs: 25, proveRuns: 1500 }),
     );
     t.pass('the store and the model agree');
+  });
+}
+
+export function testRevertProperty(t: Test, name: string, openStore: OpenStore): Promise<unknown> {
+  return t.test(`${name}: a revert to version n gives the options of version n`, async (t) => {
+    const { links } = await openStore(t);
+    let run = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(OPTIONS, { minLength: 2, maxLength: 8 }),
+        fc.infiniteStream(fc.nat()),
+        async (changes, picks) => {
+          const key = `revert-${run++}`;
+          const past: LinkOptions[] = [];
+          const note = (link: Link) => {
+            if (link.version > past.length) past.push(optionsOf(link));
+            return link;
+          };
+          for (const options of changes) note(await applyForLink(links, { type: 'put', key, options }));
+          note(await applyForLink(links, { type: 'delete', ref: { key } }));
+          for (const pick of picks.take(5)) {
+            const version = 1 + (pick % past.length);
+            const link = note(await applyForLink(links, { type: 'revert', ref: { key }, version }));
+            deepStrictEqual(optionsOf(link), past[version - 1]);
+          }
+          const { id } = await getLink(links, { key });
+          const history = await links.listHistory(id, { limit: 100, beforeVersion: null });
+          deepStrictEqual(history.map(({ options }) => options).reverse(), past);
+        },
+      ),
+      propertyRuns(t, { runs: 25, proveRuns: 1000 }),
+    );
+    t.pass(`${run} links were reverted`);
   });
 }
 

@@ -8,7 +8,7 @@ import { testApiKeyStore } from './api-key-store.ts';
 import { testDrainStore } from './drain-store.ts';
 import { testLinkList } from './link-list.ts';
 import { testLinkStore } from './link-store.ts';
-import { testLinkStoreModel } from './link-store-model.ts';
+import { testLinkStoreModel, testRevertProperty } from './link-store-model.ts';
 import type { OpenedStore } from './store.ts';
 
 async function openSqlite(t: Test): Promise<OpenedStore> {
@@ -29,5 +29,6 @@ async function open(t: Test, dataDir: string): Promise<OpenedStore> {
 await testLinkStore(t, 'SQLite', openSqlite);
 await testLinkList(t, 'SQLite', openSqlite);
 await testLinkStoreModel(t, 'SQLite', openSqlite);
+await testRevertProperty(t, 'SQLite', openSqlite);
 await testApiKeyStore(t, 'SQLite', openSqlite);
 await testDrainStore(t, 'SQLite', openSqlite);

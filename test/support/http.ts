@@ -4,6 +4,7 @@
  */
 
 import { STATUS_CODES } from 'node:http';
+import { gunzipSync } from 'node:zlib';
 import type { Test } from 'tap';
 import { createMetrics } from '../../app/health/metrics.ts';
 import { createOpenApiDocument } from '../../app/http/openapi.ts';
@@ -59,19 +60,20 @@ export async function startHttp(t: Test, options: HttpOptions = {}): Promise<Htt
 function checked(t: Test, origin: string, check: DocumentCheck): Ask {
   return async (method, path, options = {}) => {
     const answer = await askUnchecked(method, `${origin}${path}`, options);
-    const faults = check({ method, path, sent: toSent(options.body), ...answer });
+    const faults = check({ method, path, sent: toSent(options), ...answer });
     if (faults.length > 0) t.fail(`${method} ${path} is not as documented`, { faults, answer: answer.body });
     return answer;
   };
 }
 
-function toSent(body: unknown): unknown {
+function toSent({ body, headers }: AskOptions): unknown {
   const isRaw = typeof body === 'string' || body instanceof Uint8Array;
   if (!isRaw) return body;
   try {
-    return JSON.parse(Buffer.from(body).toString());
+    const bytes = Buffer.from(body as Uint8Array);
+    return JSON.parse((headers?.['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes).toString());
   } catch {
-    // What is no JSON cannot be a documented body, and is undefined to the check.
+    // What is neither gzip nor JSON cannot be a documented body, and is undefined to the check.
     return undefined;
   }
 }

@@ -1,9 +1,8 @@
 /** A PM2 of its own for one test: its daemon, its files and its logs are in a folder that goes with the test. */
 
-import { execFile } from 'node:child_process';
 import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
 import type { Test } from 'tap';
+import { runNode } from './run-node.ts';
 import { makeFolder } from './service.ts';
 
 export interface Pm2Process {
@@ -29,19 +28,8 @@ export interface Pm2 {
 /** `env` is what the commands are typed in, and so what the apps get. */
 export function createPm2(t: Test, env: NodeJS.ProcessEnv): Pm2 {
   const home = join(makeFolder(t), 'pm2');
-  // tap's own loader has no business in the daemon, which would hand it on to every worker.
-  const pm2Env: NodeJS.ProcessEnv = { ...env, PM2_HOME: home, NODE_OPTIONS: '' };
-  const run = async (...args: readonly string[]): Promise<string> => {
-    const { stdout } = await promisify(execFile)(
-      process.execPath,
-      [resolve('node_modules/pm2/bin/pm2'), ...args],
-      {
-        env: pm2Env,
-        maxBuffer: 16 * 1024 * 1024,
-      },
-    );
-    return stdout;
-  };
+  const run = (...args: readonly string[]): Promise<string> =>
+    runNode([resolve('node_modules/pm2/bin/pm2'), ...args], { ...env, PM2_HOME: home });
   t.teardown(() => run('kill'));
   return {
     home,

@@ -29,6 +29,8 @@ export interface TestService {
   readonly managementUrl: string;
   /** Every log line so far, parsed. */
   readonly log: () => Record<string, unknown>[];
+  /** Lets the log so far go, for tests that look at memory. */
+  readonly forgetLog: () => void;
   readonly stop: () => Promise<void>;
 }
 
@@ -59,6 +61,7 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
     dataDir,
     url: `http://127.0.0.1:${context.publicListener.port()}`,
     managementUrl: `http://127.0.0.1:${context.managementListener.port()}`,
+    forgetLog: () => lines.splice(0),
     log: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>),
     stop,
   };

@@ -91,13 +91,12 @@ export function createLinkBatchRoute(deps: Omit<LinkRouteDeps, 'store'>): Route 
 }
 
 function prefixFaults(error: AppError, index: number): AppError {
-  const faults = error.faults.length > 0 ? error.faults : [{ field: '', message: error.message }];
-  return new AppError(error.code, error.message, {
-    faults: faults.map(({ field, message }) => ({
-      field: `links[${index}]${field === '' ? '' : `.${field}`}`,
-      message,
-    })),
-  });
+  const item = `links[${index}]`;
+  const faults =
+    error.faults.length > 0
+      ? error.faults.map(({ field, message }) => ({ field: `${item}.${field}`, message }))
+      : [{ field: item, message: error.message }];
+  return withFaults(error, error.message, faults);
 }
 
 /** One problem that names every fault; the first error gives it its code. */
@@ -106,5 +105,14 @@ function throwFirst(errors: readonly AppError[]): void {
   if (first === undefined) return;
   const faults = errors.flatMap((error) => error.faults);
   const sentence = `${errors.length} of the links cannot be created, so none was. First: ${first.message}`;
-  throw new AppError(first.code, sentence, { faults });
+  throw withFaults(first, sentence, faults);
+}
+
+/** The error with other words, and still with its advice when to try again. */
+function withFaults(
+  { code, retryAfterSeconds }: AppError,
+  message: string,
+  faults: readonly FieldFault[],
+): AppError {
+  return new AppError(code, message, { faults, ...(retryAfterSeconds !== null && { retryAfterSeconds }) });
 }

@@ -106,7 +106,7 @@ function toKysely(connection: Database.Database): Kysely<Tables> {
     return statement;
   };
   return new Kysely<Tables>({
-    dialect: new SqliteDialect({ database: { prepare, close: () => undefined } }),
+    dialect: new SqliteDialect({ database: { prepare, close: connection.close.bind(connection) } }),
   });
 }
 
@@ -134,6 +134,8 @@ const SENTENCES: Readonly<Record<string, string>> = {
   SQLITE_CANTOPEN: 'cannot be opened. Give the service the right to write to DATA_DIR.',
   SQLITE_BUSY: 'is locked by another process for more than 5 seconds. Stop that process and start again.',
   SQLITE_IOERR: 'cannot be read or written: the disk reports an error.',
+  // The shared memory beside the WAL finds no room.
+  SQLITE_IOERR_SHMSIZE: 'cannot be opened: the disk is full. Free some space and start again.',
   EACCES: 'cannot be made. Give the service the right to write to DATA_DIR.',
   EPERM: 'cannot be made. Give the service the right to write to DATA_DIR.',
   EROFS: 'cannot be made: the file system is read-only. Point DATA_DIR to one that can be written to.',
@@ -144,6 +146,6 @@ const SENTENCES: Readonly<Record<string, string>> = {
 
 function explain(path: string, error: unknown): string {
   const { code, message } = error as { code?: unknown; message?: unknown };
-  const [primary = ''] = /^(?:SQLITE_[A-Z]+|E[A-Z]+)/.exec(String(code)) ?? [];
-  return `${path} ${SENTENCES[primary] ?? 'cannot be opened.'} (${String(message)})`;
+  const primary = String(code).split('_', 2).join('_');
+  return `${path} ${SENTENCES[String(code)] ?? SENTENCES[primary] ?? 'cannot be opened.'} (${String(message)})`;
 }

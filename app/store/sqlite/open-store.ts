@@ -36,9 +36,10 @@ export async function openSqliteStore({ dataDir, migrate, clock, random }: OpenS
   const dialect = createSqliteDialect({ clock, random });
   const db = await openLinksDb({ dataDir, migrate, dialect });
   const { reader } = db;
-  const writes = createGroupCommit(db.writer, dialect);
+  const { lookup, endSnapshot } = createRedirectLookup(db.readerConnection);
+  const writes = createGroupCommit(db.writer, { dialect, onCommitted: endSnapshot });
   return {
-    links: createLinkStore({ reader, writes, dialect, lookup: createRedirectLookup(db.readerConnection) }),
+    links: createLinkStore({ reader, writes, dialect, lookup }),
     apiKeys: createApiKeyStore({ reader, writes, dialect }),
     drain: createHostStateStore({ reader, writes }),
     schemaVersion: db.schemaVersion,

@@ -2,8 +2,8 @@
  * The redirect's one statement, prepared once, on the read-only connection.
  *
  * All lookups of one turn of the event loop read one snapshot: taking SQLite's read lock and giving it back costs more than
- * the lookup itself (measured: 4 system calls, 60 % of it). Commits happen between turns, so the next turn sees them, also
- * those of another process.
+ * the lookup itself (measured: 4 system calls, 60 % of it). The next turn sees what another process committed; a commit of
+ * this process ends the snapshot itself, so that whoever was told of it reads it at once.
  */
 
 import type Database from 'better-sqlite3';
@@ -23,13 +23,19 @@ interface Row {
   expires_at_ms: number | null;
 }
 
-export function createRedirectLookup(connection: Database.Database): (key: string) => RedirectFacts | null {
+export interface RedirectLookup {
+  lookup(key: string): RedirectFacts | null;
+  endSnapshot(): void;
+}
+
+export function createRedirectLookup(connection: Database.Database): RedirectLookup {
   const statement = connection.prepare<[string], Row>(
     `select id, url, status, redirect_status, expires_at_ms from links
      where domain = '${PRIMARY_DOMAIN}' and key = ? and released = 0`,
   );
   const begin = connection.prepare('begin');
-  const end = connection.prepare('commit');
+  // After a failed read a commit fails too, and would leave the snapshot open; a rollback ends it whatever happened.
+  const end = connection.prepare('rollback');
 
   function endSnapshot(): void {
     if (connection.inTransaction) end.run();
@@ -47,15 +53,18 @@ export function createRedirectLookup(connection: Database.Database): (key: strin
     }
   }
 
-  return (key) => {
-    const row = read(key);
-    if (row === undefined) return null;
-    return {
-      id: row.id,
-      url: row.url,
-      status: row.status as LinkStatus,
-      redirectStatus: row.redirect_status as RedirectStatus,
-      expiresAtMs: row.expires_at_ms,
-    };
+  return {
+    endSnapshot,
+    lookup(key) {
+      const row = read(key);
+      if (row === undefined) return null;
+      return {
+        id: row.id,
+        url: row.url,
+        status: row.status as LinkStatus,
+        redirectStatus: row.redirect_status as RedirectStatus,
+        expiresAtMs: row.expires_at_ms,
+      };
+    },
   };
 }

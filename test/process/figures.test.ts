@@ -1,0 +1,75 @@
+// The figures in `pm2 monit` cover the last minute and nothing before it.
+
+import { Histogram } from 'prom-client';
+import t from 'tap';
+import { createFigures } from '../../app/health/figures.ts';
+import type { Readiness } from '../../app/health/readiness.ts';
+import { createFakeClock } from '../support/fake-clock.ts';
+
+function setUp() {
+  const clock = createFakeClock();
+  const redirectDuration = new Histogram({
+    name: 'redirects',
+    help: 'Redirects.',
+    buckets: [0.001, 0.01, 0.1],
+    registers: [],
+  });
+  let status: Readiness['status'] = 'ready';
+  const readFigures = createFigures({
+    clock,
+    redirectDuration,
+    readReadiness: () => Promise.resolve({ status, reasons: [] }),
+  });
+  return {
+    clock,
+    readFigures,
+    become: (next: Readiness['status']) => {
+      status = next;
+    },
+    redirect: (count: number, seconds: number) => {
+      for (let i = 0; i < count; i++) redirectDuration.observe(seconds);
+    },
+  };
+}
+
+t.test('without a redirect there is no latency', async (t) => {
+  const { readFigures } = setUp();
+  t.same(await readFigures(), { redirectsPerMinute: 0, redirectP95Ms: null, ready: 'ready' });
+});
+
+t.test('the latency lies inside the bucket where 95 % of the redirects are reached', async (t) => {
+  const { readFigures, redirect } = setUp();
+  await readFigures();
+  redirect(100, 0.0005);
+  t.same(await readFigures(), { redirectsPerMinute: 100, redirectP95Ms: 0.95, ready: 'ready' });
+  redirect(100, 0.005);
+  const { redirectP95Ms } = await readFigures();
+  t.equal(Number(redirectP95Ms).toFixed(3), (1 + 0.9 * 9).toFixed(3), '90 of the 100 between 1 and 10 ms');
+});
+
+t.test('beyond the last bound it is that bound', async (t) => {
+  const { readFigures, redirect } = setUp();
+  await readFigures();
+  redirect(10, 3);
+  t.same(await readFigures(), { redirectsPerMinute: 10, redirectP95Ms: 100, ready: 'ready' });
+});
+
+t.test('what is older than a minute does not count', async (t) => {
+  const { clock, readFigures, redirect } = setUp();
+  await readFigures();
+  redirect(7, 0.05);
+  for (let second = 1; second <= 60; second++) {
+    await clock.advance(1000);
+    t.equal((await readFigures()).redirectsPerMinute, 7, `after ${second} s`);
+  }
+  await clock.advance(1000);
+  t.same(await readFigures(), { redirectsPerMinute: 0, redirectP95Ms: null, ready: 'ready' });
+});
+
+t.test('readiness is shown as it is', async (t) => {
+  const { readFigures, become } = setUp();
+  for (const status of ['degraded', 'draining', 'unready'] as const) {
+    become(status);
+    t.equal((await readFigures()).ready, status);
+  }
+});

@@ -1,0 +1,45 @@
+import type { IncomingMessage } from 'node:http';
+import t from 'tap';
+import { createClientAddressReader } from '../../app/http/client-address.ts';
+
+function read(trusted: readonly string[], remoteAddress: string | undefined, forwarded?: string): string {
+  const headers = forwarded === undefined ? {} : { 'x-forwarded-for': forwarded };
+  const request = { socket: { remoteAddress }, headers, connection: { remoteAddress } };
+  return createClientAddressReader(trusted)(request as unknown as IncomingMessage);
+}
+
+t.test('without trusted proxies the connection tells who the client is', async (t) => {
+  t.equal(read([], '203.0.113.1'), '203.0.113.1');
+  t.equal(read([], '203.0.113.1', '198.51.100.1'), '203.0.113.1');
+  t.equal(read([], undefined, '198.51.100.1'), 'unknown');
+});
+
+t.test('a connection that is not from a proxy is not asked for X-Forwarded-For', async (t) => {
+  t.equal(read(['10.0.0.0/8'], '203.0.113.1', '198.51.100.1'), '203.0.113.1');
+});
+
+t.test('behind proxies it is the right-most address that is none of them', async (t) => {
+  const proxies = ['10.0.0.0/8', '2001:db8::/32'];
+  const cases: readonly (readonly [forwarded: string | undefined, client: string])[] = [
+    ['198.51.100.1', '198.51.100.1'],
+    ['1.1.1.1, 198.51.100.1', '198.51.100.1'],
+    ['1.1.1.1, 198.51.100.1, 10.0.0.7', '198.51.100.1'],
+    ['1.1.1.1,198.51.100.1,2001:db8::9 , 10.0.0.7', '198.51.100.1'],
+    ['10.9.9.9, 10.0.0.7', '10.9.9.9'],
+    ['2001:db9::5', '2001:db9::5'],
+    ['::ffff:198.51.100.1', '::ffff:198.51.100.1'],
+    ['', '10.0.0.1'],
+    [undefined, '10.0.0.1'],
+    ['198.51.100.1, not-an-address', '10.0.0.1'],
+    ['198.51.100.1:4711', '10.0.0.1'],
+    ['198.51.100.1, <script>', '10.0.0.1'],
+  ];
+  for (const [forwarded, client] of cases) {
+    t.equal(read(proxies, '10.0.0.1', forwarded), client, String(forwarded));
+  }
+  t.equal(read(proxies, '::ffff:10.0.0.1', '198.51.100.1'), '198.51.100.1', 'a proxy on a dual-stack socket');
+});
+
+t.test('a connection that is gone has no client', async (t) => {
+  t.equal(read(['10.0.0.0/8'], undefined, '198.51.100.1'), 'unknown');
+});

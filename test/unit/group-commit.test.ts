@@ -1,0 +1,142 @@
+import type { Kysely } from 'kysely';
+import t, { type Test } from 'tap';
+import type { Dialect } from '../../app/store/dialect.ts';
+import { createGroupCommit } from '../../app/store/group-commit.ts';
+import { createSqliteDialect } from '../../app/store/sqlite/dialect.ts';
+import { openLinksDb } from '../../app/store/sqlite/open-links-db.ts';
+import type { Tables } from '../../app/store/tables.ts';
+import { createFakeClock } from '../support/fake-clock.ts';
+
+/** Group commit on a real file, with the groups counted on their way to the database. */
+async function open(t: Test, wrap: (dialect: Dialect) => Dialect = (dialect) => dialect) {
+  const sqlite = createSqliteDialect({ clock: createFakeClock(), random: () => 0 });
+  const db = await openLinksDb({ dataDir: t.testdir(), migrate: 'auto', dialect: sqlite });
+  t.teardown(() => db.close());
+  const log: string[] = [];
+  const dialect: Dialect = {
+    ...sqlite,
+    async transaction(connection, work) {
+      log.push('begin');
+      const result = await sqlite.transaction(connection, work);
+      log.push('committed');
+      return result;
+    },
+  };
+  const writes = createGroupCommit(db.writer, {
+    dialect: wrap(dialect),
+    onCommitted: () => log.push('told'),
+  });
+  const values = async () =>
+    (await db.reader.selectFrom('host_state').select('name').execute()).map((row) => row.name);
+  return { db, writes, log, values };
+}
+
+const insert = (name: string) => async (db: Kysely<Tables>) => {
+  await db.insertInto('host_state').values({ name, value: 1 }).execute();
+  return name;
+};
+
+t.test(
+  'calls of one turn share one commit and are answered behind it, each with its own result',
+  async (t) => {
+    const { writes, log, values } = await open(t);
+    const calls = ['a', 'b', 'c'].map(async (name) => {
+      const result = await writes.run(1, insert(name));
+      log.push(`answer ${result}`);
+      return result;
+    });
+    t.same(log, [], 'nothing happens in the turn itself');
+    t.same(await Promise.all(calls), ['a', 'b', 'c']);
+    t.same(log, ['begin', 'committed', 'told', 'answer a', 'answer b', 'answer c']);
+    t.same(await values(), ['a', 'b', 'c']);
+  },
+);
+
+t.test('what comes while a group is committed goes into the next one', async (t) => {
+  const { writes, log } = await open(t);
+  let later: Promise<unknown> = Promise.resolve();
+  await writes.run(1, async (db) => {
+    later = Promise.all([writes.run(1, insert('b')), writes.run(1, insert('c'))]);
+    return insert('a')(db);
+  });
+  t.same(log, ['begin', 'committed', 'told']);
+  await later;
+  t.same(log, ['begin', 'committed', 'told', 'begin', 'committed', 'told']);
+});
+
+t.test('a group holds at most 200 commands, unless one call has more', async (t) => {
+  const { writes } = await open(t);
+  const groups: string[][] = [];
+  let current: Kysely<Tables> | null = null;
+  const note = (name: string) => async (db: Kysely<Tables>) => {
+    if (db !== current) groups.push([]);
+    current = db;
+    groups.at(-1)?.push(name);
+  };
+  const weights = [150, 50, 1, 500, 199, 1, 200, 200];
+  await Promise.all(weights.map((weight, n) => writes.run(weight, note(`${n}:${weight}`))));
+  t.same(groups, [['0:150', '1:50'], ['2:1'], ['3:500'], ['4:199', '5:1'], ['6:200'], ['7:200']]);
+});
+
+t.test('a failure rejects every call of the group, and the next group works', async (t) => {
+  const { writes, log, values } = await open(t);
+  const failure = new Error('defect');
+  const results = await Promise.allSettled([
+    writes.run(1, insert('a')),
+    writes.run(1, () => Promise.reject(failure)),
+    writes.run(1, insert('c')),
+  ]);
+  t.same(results, Array(3).fill({ status: 'rejected', reason: failure }));
+  const stored = await values();
+  t.same(stored, []);
+  t.equal(await writes.run(1, insert('d')), 'd');
+  t.same(await values(), ['d']);
+  t.same(log, ['begin', 'begin', 'committed', 'told']);
+});
+
+t.test('an error of the driver is translated once for the group', async (t) => {
+  const { writes, db } = await open(t);
+  const readOnly = async () => {
+    await insert('x')(db.reader as Kysely<Tables>);
+  };
+  await t.rejects(writes.run(1, readOnly), {
+    name: 'AppError',
+    code: 'unavailable',
+    message: 'The database cannot be written to. Links still redirect.',
+    retryAfterSeconds: 1,
+  });
+});
+
+t.test('20,000 commands wait at most; what comes then is refused and later ones are not', async (t) => {
+  const { writes } = await open(t);
+  const nothing = async () => undefined;
+  const refusal = {
+    code: 'unavailable',
+    message: 'Too many writes are waiting for the database. Try again in a moment.',
+    retryAfterSeconds: 1,
+  };
+  const waiting = Array.from({ length: 20 }, () => writes.run(999, nothing));
+  waiting.push(writes.run(20, nothing));
+  await t.rejects(writes.run(1, nothing), refusal);
+  await t.rejects(writes.run(20_001, nothing), refusal);
+  await Promise.all(waiting);
+  await t.resolves(writes.run(20_000, nothing));
+});
+
+t.test('closing waits for every group and refuses what comes after', async (t) => {
+  const { writes, log, values } = await open(t);
+  const names = Array.from({ length: 5 }, (_, n) => `n${n}`);
+  const calls = names.map((name) => writes.run(150, insert(name)));
+  await writes.close();
+  t.equal(log.filter((entry) => entry === 'told').length, 5, 'five groups, all committed');
+  t.same(await values(), names);
+  t.same(await Promise.all(calls), names);
+  await t.rejects(writes.run(1, insert('late')), { code: 'unavailable' });
+  await t.resolves(writes.close(), 'closing twice does no harm');
+});
+
+t.test('closing when nothing waits returns at once', async (t) => {
+  const { writes, log } = await open(t);
+  await writes.close();
+  t.same(log, []);
+});

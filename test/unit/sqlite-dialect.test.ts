@@ -1,0 +1,212 @@
+import Database from 'better-sqlite3';
+import { Kysely, SqliteDialect, sql } from 'kysely';
+import t, { type Test } from 'tap';
+import type { Clock } from '../../app/kernel/clock.ts';
+import { AppError } from '../../app/kernel/errors.ts';
+import { createSqliteDialect, translateSqliteError } from '../../app/store/sqlite/dialect.ts';
+import type { Tables } from '../../app/store/tables.ts';
+
+/** A clock that notes each sleep and moves on by it at once. */
+function createJumpingClock(onSleep: (count: number) => void = () => undefined) {
+  const sleeps: number[] = [];
+  let nowMs = 0;
+  const clock: Clock = {
+    nowMs: () => nowMs,
+    sleep: async (ms) => {
+      sleeps.push(ms);
+      nowMs += ms;
+      onSleep(sleeps.length);
+    },
+  };
+  return { clock, sleeps };
+}
+
+function open(t: Test, path: string) {
+  const connection = new Database(path, { timeout: 0 });
+  t.teardown(() => connection.close());
+  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: connection }) });
+  return { connection, db };
+}
+
+function openTable(t: Test) {
+  const path = `${t.testdir()}/x.db`;
+  const { connection, db } = open(t, path);
+  connection.exec('create table x (n integer primary key, text)');
+  const rows = () => connection.prepare('select n from x order by n').pluck().all();
+  return { path, connection, db, rows };
+}
+
+const insert = (n: number) => (db: Kysely<Tables>) => sql`insert into x (n) values (${n})`.execute(db);
+
+t.test('a transaction commits what its work did and gives back what it returned', async (t) => {
+  const { db, rows, connection } = openTable(t);
+  const { clock, sleeps } = createJumpingClock();
+  const dialect = createSqliteDialect({ clock, random: () => 0 });
+  const result = await dialect.transaction(db, async (connection) => {
+    await insert(1)(connection);
+    return 'done';
+  });
+  t.equal(result, 'done');
+  t.same(rows(), [1]);
+  t.same(sleeps, []);
+  t.notOk(connection.inTransaction);
+});
+
+t.test('a transaction whose work fails leaves nothing, and the connection is free again', async (t) => {
+  const { db, rows, connection } = openTable(t);
+  const dialect = createSqliteDialect({ clock: createJumpingClock().clock, random: () => 0 });
+  const failing = dialect.transaction(db, async (connection) => {
+    await insert(1)(connection);
+    throw new Error('work');
+  });
+  await t.rejects(failing, { message: 'work' });
+  t.same(rows(), []);
+  t.notOk(connection.inTransaction);
+  await dialect.transaction(db, insert(2));
+  t.same(rows(), [2]);
+});
+
+t.test(
+  'while another connection writes it tries again about each millisecond, until its turn comes',
+  async (t) => {
+    const { path, db, rows } = openTable(t);
+    const other = open(t, path).connection;
+    other.exec('begin immediate');
+    const { clock, sleeps } = createJumpingClock((count) => {
+      if (count === 5) other.exec('commit');
+    });
+    const chances = [0, 0.25, 0.5, 0.75, 0.999];
+    const dialect = createSqliteDialect({ clock, random: () => chances.shift() ?? 0 });
+    await dialect.transaction(db, insert(1));
+    t.same(rows(), [1]);
+    t.same(sleeps, [0.5, 0.75, 1, 1.25, 1.499]);
+  },
+);
+
+t.test('after 5 seconds it gives up with SQLITE_BUSY, which says to try again', async (t) => {
+  const { path, db, rows } = openTable(t);
+  open(t, path).connection.exec('begin immediate');
+  const { clock, sleeps } = createJumpingClock();
+  const dialect = createSqliteDialect({ clock, random: () => 0.5 });
+  const error = await dialect.transaction(db, insert(1)).then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  t.equal(sleeps.length, 5000);
+  t.same(rows(), []);
+  t.match(dialect.translateError(error), {
+    name: 'AppError',
+    code: 'unavailable',
+    message: 'Another process is writing to the database. Try again in a moment.',
+    retryAfterSeconds: 1,
+    cause: error,
+  });
+});
+
+t.test('an error that is not "busy" is not tried again', async (t) => {
+  const { path } = openTable(t);
+  const connection = new Database(path, { readonly: true });
+  t.teardown(() => connection.close());
+  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: connection }) });
+  const { clock, sleeps } = createJumpingClock();
+  const dialect = createSqliteDialect({ clock, random: () => 0 });
+  await t.rejects(dialect.transaction(db, insert(1)), { code: 'SQLITE_READONLY' });
+  t.same(sleeps, []);
+});
+
+t.test('a full disk ends the transaction, and the next one works when there is room', async (t) => {
+  const { db, rows, connection } = openTable(t);
+  const dialect = createSqliteDialect({ clock: createJumpingClock().clock, random: () => 0 });
+  const pages = connection.pragma('page_count', { simple: true });
+  connection.pragma(`max_page_count = ${String(pages)}`);
+  const large = dialect.transaction(db, (connection) =>
+    sql`insert into x (n, text) values (1, ${'x'.repeat(1_000_000)})`.execute(connection),
+  );
+  const error = await large.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  t.match(dialect.translateError(error), {
+    code: 'unavailable',
+    message: 'The disk is full. Links still redirect; free some space to make new ones.',
+  });
+  connection.pragma('max_page_count = 100000');
+  await dialect.transaction(db, insert(2));
+  t.same(rows(), [2]);
+});
+
+t.test(
+  'where SQLite has ended the transaction by itself, the first error is the one that is told',
+  async (t) => {
+    const { db, connection } = openTable(t);
+    const dialect = createSqliteDialect({ clock: createJumpingClock().clock, random: () => 0 });
+    const failing = dialect.transaction(db, async () => {
+      connection.exec('rollback');
+      throw new Error('the disk is full');
+    });
+    await t.rejects(failing, { message: 'the disk is full' });
+  },
+);
+
+t.test('a connection that is gone cannot roll back, and that is told', async (t) => {
+  const { db, connection } = openTable(t);
+  const dialect = createSqliteDialect({ clock: createJumpingClock().clock, random: () => 0 });
+  const failing = dialect.transaction(db, async () => {
+    connection.close();
+    throw new Error('work');
+  });
+  await t.rejects(failing, { name: 'TypeError', message: 'The database connection is not open' });
+});
+
+t.test('codes of the driver become sentences; what is no fault of the moment stays a defect', async (t) => {
+  const translate = (code: string) => {
+    const error = new Database.SqliteError('text of the driver', code);
+    const translated = translateSqliteError(error);
+    if (translated === error) return 'as it is';
+    if (!(translated instanceof AppError)) return 'lost';
+    t.same([translated.code, translated.retryAfterSeconds, translated.cause], ['unavailable', 1, error]);
+    return translated.message;
+  };
+  const busy = 'Another process is writing to the database. Try again in a moment.';
+  const damaged = 'The database is damaged. Stop the service and restore a backup.';
+  const disk = 'The disk does not answer as it should. Links that can be read still redirect.';
+  t.same(
+    [
+      'SQLITE_BUSY',
+      'SQLITE_BUSY_SNAPSHOT',
+      'SQLITE_FULL',
+      'SQLITE_IOERR',
+      'SQLITE_IOERR_FSYNC',
+      'SQLITE_READONLY',
+      'SQLITE_READONLY_DBMOVED',
+      'SQLITE_CORRUPT',
+      'SQLITE_CORRUPT_VTAB',
+      'SQLITE_NOTADB',
+      'SQLITE_CANTOPEN',
+      'SQLITE_CONSTRAINT_UNIQUE',
+      'SQLITE_ERROR',
+      'SQLITE',
+      'OTHER_BUSY',
+    ].map(translate),
+    [
+      busy,
+      busy,
+      'The disk is full. Links still redirect; free some space to make new ones.',
+      disk,
+      disk,
+      'The database cannot be written to. Links still redirect.',
+      'The database cannot be written to. Links still redirect.',
+      damaged,
+      damaged,
+      damaged,
+      'The database cannot be opened.',
+      'as it is',
+      'as it is',
+      'as it is',
+      'as it is',
+    ],
+  );
+  const other = new Error('SQLITE_BUSY');
+  t.equal(translateSqliteError(other), other);
+  t.equal(translateSqliteError(null), null);
+});
