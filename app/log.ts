@@ -7,6 +7,7 @@
 import { type Logger, pino } from 'pino';
 import type { Config } from './config.ts';
 import type { Clock } from './kernel/clock.ts';
+import { createLineBatch, type LineSink } from './kernel/line-batch.ts';
 
 export interface LogDeps {
   readonly clock: Clock;
@@ -17,13 +18,14 @@ export interface LogDeps {
 export interface Log {
   /** `release` is null as long as the configuration is not known. */
   createLogger(options: { level: Config['LOG_LEVEL']; release: string | null }): Logger;
-  /** Resolves once every line is written, or cannot be within a second. */
-  flush(): Promise<void>;
+  /** Resolves once every line is written, or cannot be within a second. The end: nothing may be logged after it. */
+  close(): Promise<void>;
 }
 
-interface Sink {
-  write(line: string): unknown;
+interface Sink extends LineSink {
   flush(done: () => void): void;
+  /** Forgets what is not written. */
+  abandon(): void;
 }
 
 /** Lines that wait for a slow reader: some 50,000. */
@@ -35,6 +37,7 @@ const REDACTED = ['authorization', 'secret', '*.authorization', '*.secret', '*.h
 
 export async function openLog({ clock, stdout, pid }: LogDeps): Promise<Log> {
   const sink = await openSink(stdout, pid);
+  const lines = createLineBatch(sink);
   return {
     createLogger: ({ level, release }) =>
       pino(
@@ -44,9 +47,13 @@ export async function openLog({ clock, stdout, pid }: LogDeps): Promise<Log> {
           formatters: { level: (label: string) => ({ level: label }) },
           redact: REDACTED,
         },
-        { write: (line: string) => void sink.write(line) },
+        lines,
       ),
-    flush: () => Promise.race([new Promise<void>((done) => sink.flush(done)), clock.sleep(FLUSH_MAX_MS)]),
+    async close() {
+      lines.flush();
+      await Promise.race([new Promise<void>((done) => sink.flush(done)), clock.sleep(FLUSH_MAX_MS)]);
+      sink.abandon();
+    },
   };
 }
 
@@ -57,6 +64,7 @@ async function openSink(stdout: NodeJS.WriteStream, pid: number): Promise<Sink> 
     return {
       write: (line) => stdout.write(line),
       flush: (done) => stdout.write('', 'utf8', () => done()),
+      abandon: () => undefined,
     };
   }
   return openDescriptor(pid);
@@ -65,7 +73,7 @@ async function openSink(stdout: NodeJS.WriteStream, pid: number): Promise<Sink> 
 async function openTerminal(): Promise<Sink> {
   const { default: pretty } = await import('pino-pretty');
   const stream = pretty({ ignore: 'pid,release,trace_id,request_id', sync: true, singleLine: true });
-  return { write: (line) => stream.write(line), flush: (done) => done() };
+  return { write: (line) => stream.write(line), flush: (done) => done(), abandon: () => undefined };
 }
 
 /** Writes in the background, so that a reader that takes its time does not hold up redirects. */
@@ -76,8 +84,8 @@ function openDescriptor(pid: number): Sink {
   let droppedLines = 0;
   // The lines stay in memory, and the next line is the next attempt.
   stream.on('error', () => undefined);
-  stream.on('drop', () => {
-    droppedLines += 1;
+  stream.on('drop', (lines: string) => {
+    droppedLines += countLines(lines);
     stream.flush();
   });
   stream.on('drain', () => {
@@ -85,5 +93,14 @@ function openDescriptor(pid: number): Sink {
     own.warn({ dropped_lines: droppedLines }, 'log lines were dropped');
     droppedLines = 0;
   });
-  return { write: (line) => stream.write(line), flush: (done) => stream.flush(() => done()) };
+  return {
+    write: (line) => stream.write(line),
+    flush: (done) => stream.flush(() => done()),
+    // Otherwise pino would try for ever, at exit, to write to a reader that is stuck.
+    abandon: () => stream.destroy(),
+  };
+}
+
+function countLines(text: string): number {
+  return text.split('\n').length - 1;
 }

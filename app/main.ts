@@ -98,5 +98,5 @@ function failStart(error: unknown): void {
 
 /** The only way out: no line of the log is lost. */
 function exit(code: number): void {
-  void log.flush().then(() => process.exit(code));
+  void log.close().then(() => process.exit(code));
 }

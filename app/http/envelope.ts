@@ -38,12 +38,10 @@ export function createEnvelope(deps: EnvelopeDeps): Envelope {
   return { handle: serve, onClosed };
 
   function openExchange(request: IncomingMessage): Exchange {
-    const exchange: Exchange = {
-      ...readRequestIds(request.headers, randomUUID()),
-      clientAddress: readClientAddress(request),
-      startedAt: performance.now(),
-      route: UNMATCHED_ROUTE,
-    };
+    const startedAt = performance.now();
+    const { requestId, traceId } = readRequestIds(request.headers, randomUUID());
+    const clientAddress = readClientAddress(request);
+    const exchange: Exchange = { requestId, traceId, clientAddress, startedAt, route: UNMATCHED_ROUTE };
     attachExchange(request, exchange);
     return exchange;
   }
@@ -52,6 +50,7 @@ export function createEnvelope(deps: EnvelopeDeps): Envelope {
   function serve(request: IncomingMessage, response: ServerResponse): void {
     const exchange = openExchange(request);
     try {
+      request.url = toOriginForm(request.url as string);
       requireHost(request);
       const answered = lane?.(request, response, exchange) ?? false;
       if (answered === true) return;
@@ -74,15 +73,15 @@ export function createEnvelope(deps: EnvelopeDeps): Envelope {
     const durationMs = performance.now() - exchange.startedAt;
     const status = response.writableFinished ? response.statusCode : 499;
     const { route } = exchange;
-    const method = METHODS.has(request.method ?? '') ? (request.method as string) : 'other';
-    metrics.requests.inc({ route, method, status: String(status) });
+    const method = request.method as string;
+    metrics.requests.inc({ route, method: METHODS.has(method) ? method : 'other', status: String(status) });
     metrics.requestDuration.observe({ route }, durationMs / 1000);
     if (route === REDIRECT_ROUTE && status >= 300 && status < 400)
       metrics.redirectDuration.observe(durationMs / 1000);
     logger.info(
       {
-        method: request.method,
-        path: readPath(request.url ?? ''),
+        method,
+        path: readPath(request.url as string),
         route,
         status,
         duration_ms: Math.round(durationMs * 1000) / 1000,
@@ -100,6 +99,13 @@ const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PAT
 function readPath(url: string): string {
   const end = url.indexOf('?');
   return end === -1 ? url : url.slice(0, end);
+}
+
+/** A client may send the whole URL, as to a proxy (RFC 9112, section 3.2.2); its host is judged no more than Host is. */
+function toOriginForm(url: string): string {
+  if (url.startsWith('/')) return url;
+  const path = url.replace(/^https?:\/\/[^/?#]*/i, '');
+  return path.startsWith('/') || path === url ? path : `/${path}`;
 }
 
 /** RFC 9112, section 3.2. Node's own check would answer without our headers. */

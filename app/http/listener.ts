@@ -87,7 +87,7 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
   });
   const onRequest: RequestListener = (request, response) => {
     responses.add(response);
-    response.once('close', () => {
+    response.on('close', () => {
       responses.delete(response);
       onClosed(request, response);
     });

@@ -122,7 +122,7 @@ function problemsOf(path: string, codes: readonly ErrorCode[]): ZodOpenApiRespon
   return Object.fromEntries(
     codes.map((code) => [
       STATUS_BY_CODE[code],
-      { description: STATUS_CODES[STATUS_BY_CODE[code]] ?? code, ...problem },
+      { description: STATUS_CODES[STATUS_BY_CODE[code]] as string, ...problem },
     ]),
   );
 }

@@ -48,7 +48,7 @@ export function toProblem(error: AppError): Problem {
   const status = STATUS_BY_CODE[error.code];
   const problem = {
     type: `urn:fleetlink:error:${error.code}`,
-    title: STATUS_CODES[status] ?? error.code,
+    title: STATUS_CODES[status] as string,
     status,
     detail: error.message,
     error: error.message,

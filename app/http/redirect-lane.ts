@@ -37,7 +37,7 @@ export function createRedirectLane({ lookup, clock, securityHeaders }: RedirectL
   let turn: Redirect[] = [];
 
   return (request, response, exchange) => {
-    const key = readKey(request.url ?? '');
+    const key = readKey(request.url as string);
     if (key === null) return false;
     exchange.route = REDIRECT_ROUTE;
     requireReading(request.method);

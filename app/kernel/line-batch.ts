@@ -4,7 +4,7 @@
  */
 
 export interface LineSink {
-  write(text: string): void;
+  write(text: string): unknown;
 }
 
 export interface LineBatch extends LineSink {

@@ -15,11 +15,17 @@ export type Decision =
   | { readonly type: 'refuse'; readonly reason: Refusal };
 
 /**
- * Decides a command on an existing link. `past` is what the link was at the version a `revert` names, null when it never
- * had that version; other commands do not read it.
+ * Decides a command on an existing link. `past` is what the link was at the version that a `revert` names, null when it
+ * never had that version; other commands do not read it. If-Match counts only for what could be done without it
+ * (RFC 9110, section 13.2.1).
  */
 export function decideChange(link: Link, command: ChangeCommand, past: LinkOptions | null = null): Decision {
-  if (!matchesVersion(link, command.ifVersion)) return refuse('version_mismatch');
+  const decision = decideAtAnyVersion(link, command, past);
+  const isOutdated = decision.type !== 'refuse' && !matchesVersion(link, command.ifVersion);
+  return isOutdated ? refuse('version_mismatch') : decision;
+}
+
+function decideAtAnyVersion(link: Link, command: ChangeCommand, past: LinkOptions | null): Decision {
   switch (command.type) {
     case 'put':
       return link.status === 'deleted'

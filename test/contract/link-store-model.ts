@@ -341,9 +341,11 @@ function createModel(): Model {
 
   function runOnLink(link: Link | undefined, given: ChangeCommand, answer: Outcome | undefined): Outcome {
     if (link === undefined) return refuse('not_found');
-    if (!isExpected(link, given.ifVersion)) return refuse('version_mismatch');
     const refusal = link.status === 'deleted' ? REFUSED_WHEN_DELETED[given.type] : undefined;
     if (refusal !== undefined) return refuse(refusal);
+    if (given.type === 'revert' && link.released) return refuse('key_taken');
+    if (given.type === 'revert' && pastOf(link, given.version) === null) return refuse('version_unknown');
+    if (!isExpected(link, given.ifVersion)) return refuse('version_mismatch');
     return change(link, given, { by: given.by, atMs: given.atMs, answer });
   }
 
@@ -356,16 +358,14 @@ function createModel(): Model {
       case 'delete':
         return write(link, 'deleted', { ...optionsOf(link), status: 'deleted' }, how);
       case 'revert':
-        return revert(link, given.version, how);
+        return write(link, 'reverted', pastOf(link, given.version) ?? link, how);
       case 'purge':
         return purge(link, how);
     }
   }
 
-  function revert(link: Link, to: number, how: Parameters<typeof write>[3]): Outcome {
-    if (link.released) return refuse('key_taken');
-    const past = events.find(({ linkId, version }) => linkId === link.id && version === to);
-    return past?.options ? write(link, 'reverted', past.options, how) : refuse('version_unknown');
+  function pastOf(link: Link, at: number): LinkOptions | null {
+    return events.find(({ linkId, version }) => linkId === link.id && version === at)?.options ?? null;
   }
 
   return {

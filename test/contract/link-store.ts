@@ -279,6 +279,8 @@ async function testDelete(t: Test, openStore: OpenStore): Promise<void> {
       all.items.map(({ id, released }) => [id, released]),
       [...ids].map((id, n) => [id, n < 3]),
     );
+    const newestFirst = await links.listLinks({ ...EVERYTHING, sort: '-key', q: 'passed' });
+    t.same(newestFirst.items, all.items.toReversed());
   });
 
   await t.test('a link that was brought back is not quarantined', async (t) => {
@@ -407,11 +409,16 @@ async function testConditions(t: Test, openStore: OpenStore): Promise<void> {
     t.equal((await getLink(links, { id })).version, 2);
   });
 
-  await t.test('the condition is judged before the state: a deleted link at another version', async (t) => {
+  await t.test('what could not be done without a condition is refused for what it is', async (t) => {
     const gone = await applyForLink(links, createAs('cond-gone'));
     await applyOne(links, { type: 'delete', ref: { id: gone.id } });
     const ref = { id: gone.id };
-    t.same(await applyOne(links, { type: 'delete', ref, ifVersion: [1] }), VERSION_MISMATCH);
+    t.same(await applyOne(links, { type: 'delete', ref, ifVersion: [1] }), GONE);
+    t.same(await applyOne(links, { type: 'update', ref, changes: {}, ifVersion: [] }), GONE);
+    t.same(await applyOne(links, { type: 'revert', ref, version: 9, ifVersion: [1] }), VERSION_UNKNOWN);
+    t.same(await applyOne(links, { type: 'revert', ref, version: 1, ifVersion: [1] }), VERSION_MISMATCH);
+    const put = { type: 'put', key: 'cond-gone', options: optionsFor('https://example.com/') } as const;
+    t.same(await applyOne(links, { ...put, ifVersion: [1] }), KEY_TAKEN);
     t.same(await applyOne(links, { type: 'delete', ref, ifVersion: [2] }), GONE);
   });
 

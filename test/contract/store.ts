@@ -102,6 +102,9 @@ export const EVERYTHING: LinkQuery = {
   after: null,
 };
 
+/** More than any list of these suites has. */
+const PAGES_MAX = 20_000;
+
 /** All pages of a list one behind the other, with the size of each. */
 export async function listAll(
   links: LinkStore,
@@ -115,6 +118,7 @@ export async function listAll(
     items.push(...page.items);
     pages.push(page.items.length);
     after = page.next;
+    if (pages.length > PAGES_MAX) throw new Error(`The list does not end: ${pages.length} pages.`);
   } while (after !== null);
   return { items, pages };
 }

@@ -88,7 +88,7 @@ t.test('a revert needs a version that the link had, and its key', async (t) => {
   t.same(decideChange(RELEASED, revert, OPTIONS), { type: 'refuse', reason: 'key_taken' });
 });
 
-t.test('every command obeys its condition before anything else', async (t) => {
+t.test('every command that could be done obeys its condition', async (t) => {
   const judge = (ifVersion: VersionCondition, link: Link) =>
     [put, update, remove, revert, purge].map(
       (command) => decideChange(link, { ...command, ifVersion }, OTHER).type,
@@ -96,15 +96,26 @@ t.test('every command obeys its condition before anything else', async (t) => {
   const refused = Array(5).fill('refuse');
   for (const condition of [[], [2], [4, 30]]) {
     t.same(judge(condition, LINK), refused);
-    for (const command of [put, update, remove, revert, purge]) {
-      t.same(decideChange(RELEASED, { ...command, ifVersion: condition }, OTHER), {
-        type: 'refuse',
-        reason: 'version_mismatch',
-      });
-    }
+    t.same(decideChange(LINK, { ...update, changes: {}, ifVersion: condition }), {
+      type: 'refuse',
+      reason: 'version_mismatch',
+    });
   }
   const passed = ['write', 'write', 'write', 'write', 'purge'];
   for (const condition of [[3], [1, 3], 'existing', null] as const) t.same(judge(condition, LINK), passed);
+});
+
+t.test('what could not be done anyway is refused for what it is, whatever the condition', async (t) => {
+  const reasons = [put, update, remove, revert].map((command) => {
+    const decision = decideChange(RELEASED, { ...command, ifVersion: [99] }, OTHER);
+    return decision.type === 'refuse' ? decision.reason : decision.type;
+  });
+  t.same(reasons, ['key_taken', 'gone', 'gone', 'key_taken']);
+  t.same(decideChange(LINK, { ...revert, ifVersion: [99] }), { type: 'refuse', reason: 'version_unknown' });
+  t.same(decideChange(RELEASED, { ...purge, ifVersion: [99] }), {
+    type: 'refuse',
+    reason: 'version_mismatch',
+  });
 });
 
 t.test('a key may be taken 30 days after its link was deleted, not a millisecond before', async (t) => {

@@ -70,7 +70,8 @@ export function createApiKeyRoutes({ store, clock, randomBytes }: ApiKeyRouteDep
       replies: { 204: { description: 'Deleted.' } },
       errors: ['not_found', 'conflict', 'unavailable'],
       async handle({ params }) {
-        const id = /^\d{1,15}$/.test(params.id ?? '') ? Number(params.id) : -1;
+        // What is no number is nobody's id.
+        const id = /^\d{1,15}$/.test(params.id as string) ? Number(params.id) : -1;
         switch (await store.deleteKey(id)) {
           case 'deleted':
             return { status: 204 };

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { AppError, type FieldFault, invalid } from '../../kernel/errors.ts';
 import { BATCH_MAX, type LinkDraft, linkView } from '../../links/link-schema.ts';
 import type { CreateResult } from '../../links/link-service.ts';
+import type { LinkView } from '../../links/link-view.ts';
 import { problemView, toProblem } from '../problem.ts';
 import { check, defineRoute, type Reply, type Route } from '../route.ts';
 import { LINKS_PATH, type LinkRouteDeps } from './links.ts';
@@ -25,12 +26,13 @@ export function createLinkBatchRoute(deps: Omit<LinkRouteDeps, 'store'>): Route 
     const faults: FieldFault[] = [];
     const drafts = items.map((item, index) => check(schemas.draft, item, faults, `links[${index}]`));
     if (faults.length > 0) throw invalid(faults);
-    const results = await links.createMany(drafts, by, true);
-    const errors = results.map((result, index) =>
-      result instanceof AppError ? [prefixFaults(result, index)] : [],
-    );
-    throwFirst(errors.flat());
-    const made = results.flatMap((result) => (result instanceof AppError ? [] : [views.link(result.link)]));
+    const errors: AppError[] = [];
+    const made: LinkView[] = [];
+    for (const [index, result] of (await links.createMany(drafts, by, true)).entries()) {
+      if (result instanceof AppError) errors.push(prefixFaults(result, index));
+      else made.push(views.link(result.link));
+    }
+    throwFirst(errors);
     return { status: 201, body: { items: made } };
   }
 

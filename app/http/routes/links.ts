@@ -174,7 +174,7 @@ export function createLinkRoutes({ links, store, schemas, views, limitCreation }
 
 /** `autumn` is a key, `id:42` the link with that id whoever has its key. */
 export function readRef(params: Readonly<Record<string, string>>): LinkRef {
-  const text = params.key ?? '';
+  const text = params.key as string;
   const id = /^id:(\d{1,15})$/.exec(text)?.[1];
   if (id !== undefined) return { id: Number(id) };
   if (KEY_PATTERN.test(text)) return { key: text };
@@ -182,7 +182,7 @@ export function readRef(params: Readonly<Record<string, string>>): LinkRef {
 }
 
 function readNewKey(params: Readonly<Record<string, string>>): string {
-  const key = params.key ?? '';
+  const key = params.key as string;
   const fault = findKeyFault(key);
   if (fault !== null) throw invalid([fault]);
   return key;
