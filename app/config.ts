@@ -7,6 +7,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { StartError } from './kernel/errors.ts';
+import { wholeNumber } from './kernel/whole-number.ts';
 import { KEY_STRATEGY_NAMES } from './links/keys/create-key-strategy.ts';
 
 interface Variable<T extends z.ZodType = z.ZodType> {
@@ -30,15 +31,6 @@ const port = z
   .refine((value) => value <= 65_535, 'expected a port number up to 65535');
 
 const flag = z.enum(['true', 'false'], 'expected true or false').transform((value) => value === 'true');
-
-function wholeNumber(min: number, max: number) {
-  const message = `expected a whole number from ${min} to ${max}`;
-  return z
-    .string()
-    .regex(/^\d{1,9}$/, message)
-    .transform(Number)
-    .refine((value) => value >= min && value <= max, message);
-}
 
 function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
   return z.enum(values, `expected one of ${values.join(', ')}`);

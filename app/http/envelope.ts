@@ -103,9 +103,7 @@ function readPath(url: string): string {
 
 /** A client may send the whole URL, as to a proxy (RFC 9112, section 3.2.2); its host is judged no more than Host is. */
 function toOriginForm(url: string): string {
-  if (url.startsWith('/')) return url;
-  const path = url.replace(/^https?:\/\/[^/?#]*/i, '');
-  return path.startsWith('/') || path === url ? path : `/${path}`;
+  return url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/?#]*\/?/i, '/');
 }
 
 /** RFC 9112, section 3.2. Node's own check would answer without our headers. */

@@ -5,6 +5,7 @@
 
 import { z } from 'zod';
 import { isRfc3339 } from '../kernel/clock.ts';
+import { wholeNumber } from '../kernel/whole-number.ts';
 import { findKeyFault, KEY_LENGTH_MAX } from './key.ts';
 import { LINK_STATUSES, REDIRECT_STATUSES } from './link.ts';
 import { EVENT_TYPES, LINK_SORTS } from './link-store.ts';
@@ -116,17 +117,7 @@ export type LinkPatch = z.output<LinkSchemas['patch']>;
 
 export const revertBody = z.strictObject({ version: z.int().min(1) }).meta({ id: 'LinkRevert' });
 
-/** A whole number in a query string. */
-function queryNumber(min: number, max: number) {
-  const message = `expected a whole number from ${min} to ${max}`;
-  return z
-    .string()
-    .regex(/^\d{1,16}$/, message)
-    .transform(Number)
-    .refine((value) => value >= min && value <= max, message);
-}
-
-const limit = queryNumber(1, PAGE_LIMIT_MAX)
+const limit = wholeNumber(1, PAGE_LIMIT_MAX)
   .optional()
   .meta({
     description: `Items of a page, 1 to ${PAGE_LIMIT_MAX}; ${PAGE_LIMIT_DEFAULT} when not given.`,
@@ -157,7 +148,7 @@ export const listQuery = z.strictObject({
 export const eventsQuery = z.strictObject({
   limit,
   cursor,
-  after: queryNumber(0, Number.MAX_SAFE_INTEGER)
+  after: wholeNumber(0, Number.MAX_SAFE_INTEGER)
     .optional()
     .meta({ description: 'Oldest first, beginning behind this seq: for whoever follows changes.' }),
 });

@@ -4,6 +4,7 @@ import type { Kysely, Selectable } from 'kysely';
 import type { ApiKey, ApiKeyOrigin, ApiKeyStore, Scope } from '../auth/api-key.ts';
 import type { Dialect } from './dialect.ts';
 import type { GroupCommit } from './group-commit.ts';
+import { createReading } from './reading.ts';
 import type { ApiKeyTable, Tables } from './tables.ts';
 
 export interface ApiKeyStoreDeps {
@@ -15,13 +16,7 @@ export interface ApiKeyStoreDeps {
 export function createApiKeyStore({ reader, writes, dialect }: ApiKeyStoreDeps): ApiKeyStore {
   const write = <T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T> => writes.run(1, work);
 
-  async function reading<T>(read: Promise<T>): Promise<T> {
-    try {
-      return await read;
-    } catch (error) {
-      throw dialect.translateError(error);
-    }
-  }
+  const reading = createReading(dialect);
 
   return {
     async insertKey(key, hash) {

@@ -10,6 +10,7 @@ import type { GroupCommit } from './group-commit.ts';
 import { findLink, runUnit, takeNumbers } from './link-commands.ts';
 import { listLinks } from './link-list.ts';
 import { parseOptions, toEvent } from './link-rows.ts';
+import { createReading } from './reading.ts';
 import type { Tables } from './tables.ts';
 
 export interface LinkStoreDeps {
@@ -20,14 +21,7 @@ export interface LinkStoreDeps {
 }
 
 export function createLinkStore({ reader, writes, dialect, lookup }: LinkStoreDeps): LinkStore {
-  /** A failed read leaves as an AppError. */
-  async function reading<T>(read: Promise<T>): Promise<T> {
-    try {
-      return await read;
-    } catch (error) {
-      throw dialect.translateError(error);
-    }
-  }
+  const reading = createReading(dialect);
 
   return {
     lookup,

@@ -59,6 +59,20 @@ t.test('a path answers methods that it lacks with the ones that it has', async (
   }
 });
 
+t.test('a whole URL in the request line is read by its path', async (t) => {
+  const { ask, url } = await startHttp(t);
+  const { key } = await makeLink(ask, { url: 'https://example.com/whole' });
+  const request = async (target: string): Promise<RawAnswer | undefined> => {
+    const [answer] = await sendRaw(url, `GET ${target} HTTP/1.1\r\nHost: sho.rt\r\nConnection: close\r\n\r\n`);
+    return answer;
+  };
+  const redirect = await request(`http://sho.rt/${key}?x=1`);
+  t.equal(redirect?.status, 302);
+  t.equal(redirect?.headers.get('location'), 'https://example.com/whole');
+  t.equal((await request('HTTPS://sho.rt'))?.status, 200);
+  t.equal((await request('http://sho.rt?x=1'))?.status, 400);
+});
+
 t.test('paths are taken by the letter', async (t) => {
   const { ask } = await startHttp(t);
   for (const path of [

@@ -3,22 +3,13 @@
  * repeated.
  */
 
+import { createRandom } from './seed.ts';
+
 export interface HostileRequest {
   readonly kind: string;
   readonly bytes: Buffer;
   /** The client goes away without waiting for an answer. */
   readonly hangsUp: boolean;
-}
-
-/** Numbers in [0, 1) from a seed (mulberry32, https://gist.github.com/tommyettinger/46a874533244883189143505d203312c). */
-export function createRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 export function createHostileRequests({ seed, adminKey }: { seed: number; adminKey: string }) {

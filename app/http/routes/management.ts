@@ -4,6 +4,7 @@ import type { Registry } from 'prom-client';
 import { z } from 'zod';
 import { DRAIN_TTL_SECONDS_DEFAULT, DRAIN_TTL_SECONDS_MAX, type DrainStore } from '../../health/drain.ts';
 import { type Clock, toRfc3339 } from '../../kernel/clock.ts';
+import { wholeNumber } from '../../kernel/whole-number.ts';
 import { defineRoute, type Route } from '../route.ts';
 import type { ProcessIdentity } from './probes.ts';
 
@@ -15,12 +16,7 @@ export interface ManagementDeps {
 }
 
 const drainQuery = z.strictObject({
-  ttl_seconds: z
-    .string()
-    .regex(/^\d{1,6}$/, `expected a whole number from 1 to ${DRAIN_TTL_SECONDS_MAX}`)
-    .transform(Number)
-    .refine((value) => value >= 1 && value <= DRAIN_TTL_SECONDS_MAX, `expected 1 to ${DRAIN_TTL_SECONDS_MAX}`)
-    .optional(),
+  ttl_seconds: wholeNumber(1, DRAIN_TTL_SECONDS_MAX).optional(),
 });
 
 const drainView = z.strictObject({
