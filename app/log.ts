@@ -17,6 +17,8 @@ export interface LogDeps {
 
 export interface Log {
   /** `release` is null as long as the configuration is not known. */
+  /** Where the logger's lines go; whole lines may be written here too. */
+  readonly lines: LineSink;
   createLogger(options: { level: Config['LOG_LEVEL']; release: string | null }): Logger;
   /** Resolves once every line is written, or cannot be within a second. The end: nothing may be logged after it. */
   close(): Promise<void>;
@@ -39,6 +41,7 @@ export async function openLog({ clock, stdout, pid }: LogDeps): Promise<Log> {
   const sink = await openSink(stdout, pid);
   const lines = createLineBatch(sink);
   return {
+    lines,
     createLogger: ({ level, release }) =>
       pino(
         {

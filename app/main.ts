@@ -35,6 +35,7 @@ async function main(): Promise<void> {
   logger = log.createLogger({ level: config.LOG_LEVEL, release: config.RELEASE_ID });
   const context = await createContext(config, {
     logger,
+    lines: log.lines,
     pid: process.pid,
     // Nobody asks before it listens, and by then there is one.
     isDraining: () => lifetime.isDraining(),

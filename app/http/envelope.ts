@@ -5,17 +5,20 @@
 
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import type { Logger } from 'pino';
 import type { Metrics } from '../health/metrics.ts';
+import type { Clock } from '../kernel/clock.ts';
 import { AppError } from '../kernel/errors.ts';
 import type { ErrorAnswerer } from './answer-error.ts';
 import { attachExchange, type Exchange, exchangeOf, UNMATCHED_ROUTE } from './exchange.ts';
 import { REDIRECT_ROUTE, type RedirectLane } from './redirect-lane.ts';
+import type { RequestLog } from './request-log.ts';
 import { type HeaderList, setHeaders } from './security-headers.ts';
 import { readRequestIds } from './trace.ts';
 
 export interface EnvelopeDeps {
-  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Null: lines of requests are below the level that is logged. */
+  readonly logRequest: RequestLog | null;
   readonly metrics: Metrics;
   readonly securityHeaders: HeaderList;
   readonly answerError: ErrorAnswerer;
@@ -33,7 +36,7 @@ export interface Envelope {
 }
 
 export function createEnvelope(deps: EnvelopeDeps): Envelope {
-  const { logger, metrics, securityHeaders, answerError, readClientAddress, lane, app } = deps;
+  const { clock, logRequest, metrics, securityHeaders, answerError, readClientAddress, lane, app } = deps;
 
   return { handle: serve, onClosed };
 
@@ -78,18 +81,9 @@ export function createEnvelope(deps: EnvelopeDeps): Envelope {
     metrics.requestDuration.observe({ route }, durationMs / 1000);
     if (route === REDIRECT_ROUTE && status >= 300 && status < 400)
       metrics.redirectDuration.observe(durationMs / 1000);
-    logger.info(
-      {
-        method,
-        path: readPath(request.url as string),
-        route,
-        status,
-        duration_ms: Math.round(durationMs * 1000) / 1000,
-        request_id: exchange.requestId,
-        trace_id: exchange.traceId,
-      },
-      'request',
-    );
+    const { requestId, traceId } = exchange;
+    const path = readPath(request.url as string);
+    logRequest?.({ timeMs: clock.nowMs(), method, path, route, status, durationMs, requestId, traceId });
   }
 }
 

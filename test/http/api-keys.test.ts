@@ -172,7 +172,7 @@ t.test('a use that cannot be noted is logged, and the request goes on', async (t
   });
   t.equal((await ask('GET', '/api/v1/links')).status, 200);
   const lines = log().filter(({ msg }) => msg === 'the use of an API key was not noted');
-  t.match(lines, [{ level: 40, err: { message: 'no room' } }]);
+  t.match(lines, [{ level: 'warn', err: { message: 'no room' } }]);
   t.equal(lines.length, 1);
 });
 

@@ -50,10 +50,11 @@ t.test('each request has one log line with exactly these fields', async (t) => {
   const before = requestLines(service).length;
   await service.ask('GET', '/nothing?q=1', { headers: { 'x-request-id': 'id-1' } });
   const lines = await untilLogged(service, before + 1);
-  const { duration_ms, time, hostname, trace_id, ...line } = lines.at(-1) ?? {};
+  const { duration_ms, time, trace_id, ...line } = lines.at(-1) ?? {};
   t.strictSame(line, {
-    level: 30,
+    level: 'info',
     pid: process.pid,
+    release: 'development',
     method: 'GET',
     path: '/nothing',
     route: '/{key}',
@@ -63,8 +64,14 @@ t.test('each request has one log line with exactly these fields', async (t) => {
   });
   t.type(duration_ms, 'number');
   t.type(time, 'number');
-  t.type(hostname, 'string');
   t.match(trace_id, /^[0-9a-f]{32}$/);
+});
+
+t.test('lines of requests are below the level warn', async (t) => {
+  const service = await startHttp(t, { env: { LOG_LEVEL: 'warn' } });
+  t.equal((await service.ask('GET', '/nothing')).status, 404);
+  await service.stop();
+  t.strictSame(requestLines(service), []);
 });
 
 t.test('the log names routes by their pattern', async (t) => {

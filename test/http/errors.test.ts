@@ -65,7 +65,7 @@ t.test('a defect is answered with 500 and nothing of its details, and logged onc
     const lines = failureLines(service);
     t.equal(lines.length, index + 1);
     t.match(lines.at(-1), {
-      level: 50,
+      level: 'error',
       request_id: 'id-1',
       route,
       err: { type: 'TypeError', message: 'canary is not a function', stack: /canary/ },
@@ -110,7 +110,7 @@ t.test('a store that does not answer is 503 with Retry-After, and a warning in t
     t.strictSame(answer.body, method === 'HEAD' ? null : problem('unavailable', sentence));
     const lines = failureLines(service);
     t.equal(lines.length, index + 1);
-    t.match(lines.at(-1), { level: 40, request_id: 'id-1', route, err: { message: 'SQLITE_BUSY' } });
+    t.match(lines.at(-1), { level: 'warn', request_id: 'id-1', route, err: { message: 'SQLITE_BUSY' } });
   }
 });
 

@@ -74,7 +74,9 @@ t.test(`${COUNT} hostile requests do no harm`, { timeout: 1_200_000 }, async (t)
       while (played < count) await play(requests.next(), played++);
     };
     await Promise.all(Array.from({ length: CONCURRENCY }, player));
-    const warnings = service.log().filter(({ level }) => Number(level) >= 40);
+    const lines = service.log();
+    t.ok(lines.length > 0, 'requests are logged');
+    const warnings = lines.filter(({ level }) => level !== 'info');
     t.strictSame(warnings, [], 'nothing worth a warning happened');
     service.forgetLog();
   }
@@ -86,7 +88,9 @@ t.test(`${COUNT} hostile requests do no harm`, { timeout: 1_200_000 }, async (t)
 
   t.strictSame(faults, []);
   t.ok(growth < HEAP_GROWTH_MAX, `the heap grew by ${(growth / 1024 / 1024).toFixed(1)} MB`);
-  for (const status of [200, 201, 302, 400, 404, 405, 408, 413, 431]) {
+  // A few hundred requests from any seed need not hold one that is right.
+  const isLong = COUNT >= 10_000;
+  for (const status of [...(isLong ? [200, 201, 302, 405] : []), 400, 404, 408, 413, 431]) {
     t.ok((seen.get(status) ?? 0) > 0, `${status} was answered ${seen.get(status)} times`);
   }
   t.equal((await service.ask('GET', '/healthz')).status, 200);

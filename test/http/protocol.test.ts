@@ -63,7 +63,10 @@ t.test('a whole URL in the request line is read by its path', async (t) => {
   const { ask, url } = await startHttp(t);
   const { key } = await makeLink(ask, { url: 'https://example.com/whole' });
   const request = async (target: string): Promise<RawAnswer | undefined> => {
-    const [answer] = await sendRaw(url, `GET ${target} HTTP/1.1\r\nHost: sho.rt\r\nConnection: close\r\n\r\n`);
+    const [answer] = await sendRaw(
+      url,
+      `GET ${target} HTTP/1.1\r\nHost: sho.rt\r\nConnection: close\r\n\r\n`,
+    );
     return answer;
   };
   const redirect = await request(`http://sho.rt/${key}?x=1`);
@@ -182,7 +185,7 @@ t.test('what is no HTTP is answered with a problem and closed', async (t) => {
   t.equal(lines.length, requests.length);
   const { time: _, hostname: __, request_id: ___, ...line } = lines[0] ?? {};
   t.strictSame(line, {
-    level: 30,
+    level: 'info',
     pid: process.pid,
     route: 'unmatched',
     status: 400,

@@ -37,7 +37,7 @@ export interface TestService {
 export async function startService(t: Test, options: ServiceOptions = {}): Promise<TestService> {
   const dataDir = options.dataDir ?? makeFolder(t);
   const lines: string[] = [];
-  const logger = pino({ level: 'trace' }, { write: (line: string) => lines.push(line) });
+  const sink = { write: (line: string) => lines.push(line) };
   const config = parseConfig({
     PORT: '0',
     MANAGEMENT_PORT: '0',
@@ -46,8 +46,10 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
     DATA_DIR: dataDir,
     ...options.env,
   });
+  const level = options.env?.LOG_LEVEL ?? 'trace';
+  const logger = pino({ level, formatters: { level: (label) => ({ level: label }) } }, sink);
   const isDraining = options.isDraining ?? (() => false);
-  const context = await createContext(config, { logger, pid: process.pid, isDraining }, options);
+  const context = await createContext(config, { logger, lines: sink, pid: process.pid, isDraining }, options);
   await context.managementListener.listen(0, '127.0.0.1');
   await context.publicListener.listen(0, '127.0.0.1');
   let stopped: Promise<void> | null = null;
