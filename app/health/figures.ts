@@ -3,8 +3,8 @@
  * ready. They cover the last minute; /metrics has everything since the start.
  */
 
-import type { Histogram } from 'prom-client';
 import type { Clock } from '../kernel/clock.ts';
+import type { DurationHistogram } from './duration-histogram.ts';
 import type { Readiness } from './readiness.ts';
 
 export interface Figures {
@@ -16,7 +16,7 @@ export interface Figures {
 
 export interface FiguresDeps {
   readonly clock: Clock;
-  readonly redirectDuration: Histogram;
+  readonly redirectDuration: Pick<DurationHistogram, 'read'>;
   readonly readReadiness: () => Promise<Readiness>;
 }
 
@@ -42,7 +42,7 @@ export function createFigures({
   let samples: readonly Sample[] = [];
 
   return async () => {
-    const newest = { atMs: clock.nowMs(), buckets: await readBuckets(redirectDuration) };
+    const newest = { atMs: clock.nowMs(), buckets: redirectDuration.read() };
     samples = [...samples.filter(({ atMs }) => atMs >= newest.atMs - WINDOW_MS), newest];
     const [oldest = newest] = samples;
     const recent = subtract(newest, oldest);
@@ -53,15 +53,6 @@ export function createFigures({
       ready: status,
     };
   };
-}
-
-async function readBuckets(histogram: Histogram): Promise<Bucket[]> {
-  const { values } = await histogram.get();
-  return values.flatMap(({ labels, value }) =>
-    labels.le === undefined
-      ? []
-      : [{ upToS: Number(String(labels.le).replace('+Inf', 'Infinity')), count: value }],
-  );
 }
 
 function subtract(newest: Sample, oldest: Sample): Bucket[] {

@@ -24,7 +24,7 @@ export function createClientErrorHandler({ logger, metrics }: ClientErrorDeps) {
     }
     const { status, sentence } = judge(error.code);
     const requestId = randomUUID();
-    metrics.requests.inc({ route: UNMATCHED_ROUTE, method: 'other', status: String(status) });
+    metrics.countRequest({ route: UNMATCHED_ROUTE, method: 'other', status });
     logger.info(
       { route: UNMATCHED_ROUTE, status, request_id: requestId, reason: error.code },
       'malformed request',

@@ -77,8 +77,8 @@ export function createEnvelope(deps: EnvelopeDeps): Envelope {
     const status = response.writableFinished ? response.statusCode : 499;
     const { route } = exchange;
     const method = request.method as string;
-    metrics.requests.inc({ route, method: METHODS.has(method) ? method : 'other', status: String(status) });
-    metrics.requestDuration.observe({ route }, durationMs / 1000);
+    metrics.countRequest({ route, method: METHODS.has(method) ? method : 'other', status });
+    metrics.requestDuration.observe(durationMs / 1000, route);
     if (route === REDIRECT_ROUTE && status >= 300 && status < 400)
       metrics.redirectDuration.observe(durationMs / 1000);
     const { requestId, traceId } = exchange;

@@ -1,50 +1,79 @@
-import { Histogram } from 'prom-client';
+// The figures in `pm2 monit` cover the last minute and nothing before it.
+
+import { Registry } from 'prom-client';
 import t from 'tap';
+import { createDurationHistogram } from '../../app/health/duration-histogram.ts';
 import { createFigures } from '../../app/health/figures.ts';
+import type { Readiness } from '../../app/health/readiness.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 
-function start() {
+function setUp() {
   const clock = createFakeClock();
-  const redirectDuration = new Histogram({ name: 'x', help: 'x', buckets: [0.01, 0.1, 1], registers: [] });
-  let status: 'ready' | 'draining' = 'ready';
-  const read = createFigures({
+  const redirectDuration = createDurationHistogram({
+    name: 'redirects',
+    help: 'Redirects.',
+    registry: new Registry(),
+  });
+  let status: Readiness['status'] = 'ready';
+  const readFigures = createFigures({
     clock,
     redirectDuration,
-    readReadiness: async () => ({ status, reasons: [] }),
+    readReadiness: () => Promise.resolve({ status, reasons: [] }),
   });
-  const observe = (seconds: number, times: number) => {
-    for (let n = 0; n < times; n++) redirectDuration.observe(seconds);
+  return {
+    clock,
+    readFigures,
+    become: (next: Readiness['status']) => {
+      status = next;
+    },
+    redirect: (count: number, seconds: number) => {
+      for (let i = 0; i < count; i++) redirectDuration.observe(seconds);
+    },
   };
-  return { clock, read, observe, drain: () => (status = 'draining') };
 }
 
-t.test('before the first redirect there is no p95', async (t) => {
-  const { read, drain } = start();
-  t.same(await read(), { redirectsPerMinute: 0, redirectP95Ms: null, ready: 'ready' });
-  drain();
-  t.same(await read(), { redirectsPerMinute: 0, redirectP95Ms: null, ready: 'draining' });
+t.test('without a redirect there is no latency', async (t) => {
+  const { readFigures } = setUp();
+  t.same(await readFigures(), { redirectsPerMinute: 0, redirectP95Ms: null, ready: 'ready' });
 });
 
-t.test('the figures cover the last minute and forget what came before', async (t) => {
-  const { clock, read, observe } = start();
-  await read();
-  observe(0.005, 100);
-  await clock.advance(30_000);
-  t.same(await read(), { redirectsPerMinute: 100, redirectP95Ms: 9.5, ready: 'ready' });
-  observe(0.05, 100);
-  await clock.advance(30_000);
-  const both = await read();
-  t.equal(both.redirectsPerMinute, 200);
-  t.equal(both.redirectP95Ms?.toFixed(3), '91.000');
-  await clock.advance(30_000);
-  t.equal((await read()).redirectsPerMinute, 100, 'the first hundred are older than a minute');
-  await clock.advance(60_001);
-  t.same(await read(), { redirectsPerMinute: 0, redirectP95Ms: null, ready: 'ready' });
+t.test('the latency lies inside the bucket where 95 % of the redirects are reached', async (t) => {
+  const { readFigures, redirect } = setUp();
+  await readFigures();
+  redirect(100, 0.0005);
+  t.same(await readFigures(), { redirectsPerMinute: 100, redirectP95Ms: 0.95, ready: 'ready' });
+  redirect(100, 0.005);
+  const { redirectP95Ms } = await readFigures();
+  t.equal(
+    Number(redirectP95Ms).toFixed(3),
+    (2.5 + 0.9 * 2.5).toFixed(3),
+    '90 of the 100 between 2.5 and 5 ms',
+  );
 });
 
-t.test('beyond the last bound the p95 is that bound', async (t) => {
-  const { read, observe } = start();
-  await read();
-  observe(5, 10);
-  t.equal((await read()).redirectP95Ms, 1000);
+t.test('beyond the last bound it is that bound', async (t) => {
+  const { readFigures, redirect } = setUp();
+  await readFigures();
+  redirect(10, 30);
+  t.same(await readFigures(), { redirectsPerMinute: 10, redirectP95Ms: 10_000, ready: 'ready' });
+});
+
+t.test('what is older than a minute does not count', async (t) => {
+  const { clock, readFigures, redirect } = setUp();
+  await readFigures();
+  redirect(7, 0.05);
+  for (let second = 1; second <= 60; second++) {
+    await clock.advance(1000);
+    t.equal((await readFigures()).redirectsPerMinute, 7, `after ${second} s`);
+  }
+  await clock.advance(1000);
+  t.same(await readFigures(), { redirectsPerMinute: 0, redirectP95Ms: null, ready: 'ready' });
+});
+
+t.test('readiness is shown as it is', async (t) => {
+  const { readFigures, become } = setUp();
+  for (const status of ['degraded', 'draining', 'unready'] as const) {
+    become(status);
+    t.equal((await readFigures()).ready, status);
+  }
 });
