@@ -52,18 +52,24 @@ const networks = list.refine(
   'expected addresses or CIDRs such as 10.0.0.0/8, separated by commas',
 );
 
-const origin = z.string().refine(isOrigin, 'expected an origin such as https://sho.rt, without a path');
+/** Kept as browsers write it, which is how it is compared: lower case, without the scheme's own port. */
+const origin = z
+  .string()
+  .refine(isOrigin, 'expected an origin such as https://sho.rt, without a path')
+  .transform((text) => new URL(text).origin);
 
-const origins = list.refine(
-  (items) => items.every(isOrigin),
-  'expected origins such as https://app.example, separated by commas',
-);
+const origins = list
+  .refine(
+    (items) => items.every(isOrigin),
+    'expected origins such as https://app.example, separated by commas',
+  )
+  .transform((items) => items.map((text) => new URL(text).origin));
 
 const isProduction = (env: Environment): boolean => env.NODE_ENV === 'production';
 
 export const VARIABLES = {
   NODE_ENV: {
-    rule: z.string(),
+    rule: oneOf(['development', 'test', 'production']),
     fallback: 'development',
     doc: '`production` changes the defaults that say so.',
   },
@@ -85,7 +91,7 @@ export const VARIABLES = {
     rule: origin,
     // Where PORT is at fault its own sentence says so.
     fallback: (env) => `http://127.0.0.1:${port.safeParse(env.PORT).data ?? '3000'}`,
-    fallbackDoc: 'http://127.0.0.1:PORT',
+    fallbackDoc: 'http://127.0.0.1:PORT; none in production',
     doc: 'What short URLs begin with: the origin that people reach the service under.',
   },
   KEY_STRATEGY: {
@@ -99,7 +105,7 @@ export const VARIABLES = {
     doc: 'Characters of a generated key; with `counter` the least number.',
   },
   ADMIN_API_KEY: {
-    rule: z.string().min(20, 'expected at least 20 characters').max(200, 'expected at most 200 characters'),
+    rule: z.string().regex(/^[\x21-\x7e]{20,200}$/, 'expected 20 to 200 ASCII characters without spaces'),
     fallback: null,
     fallbackDoc: 'made on the first start',
     secret: true,
@@ -205,6 +211,9 @@ function findContradictions(config: Config, env: Environment): string[] {
   }
   if (config.PORT === 0 && !env.BASE_URL) {
     faults.push('BASE_URL: expected a value when PORT is 0, because any free port is taken then');
+  }
+  if (config.NODE_ENV === 'production' && !env.BASE_URL) {
+    faults.push('BASE_URL: expected a value in production, such as https://sho.rt: short URLs begin with it');
   }
   return faults;
 }

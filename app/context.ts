@@ -10,7 +10,7 @@ import { createAuthenticator } from './auth/authenticator.ts';
 import type { Config } from './config.ts';
 import { createRateLimit } from './guard/rate-limit.ts';
 import { createMetrics, type Metrics } from './health/metrics.ts';
-import { type Readiness, readReadiness } from './health/readiness.ts';
+import { createReadiness, type Readiness } from './health/readiness.ts';
 import { createErrorAnswerer } from './http/answer-error.ts';
 import { createApp } from './http/app.ts';
 import { createClientAddressReader } from './http/client-address.ts';
@@ -86,7 +86,7 @@ export async function createContext(
   const adminKeyDeps = { store: store.apiKeys, clock, randomBytes };
   await applyEnvironmentKey(adminKeyDeps, config.ADMIN_API_KEY);
 
-  const baseUrl = new URL(config.BASE_URL).origin;
+  const baseUrl = config.BASE_URL;
   const metrics = createMetrics({ release: config.RELEASE_ID, pid });
   const identity = { release: config.RELEASE_ID, pid, nonce: config.DEPLOY_NONCE };
   const perMinute = (allowed: number) => createRateLimit({ clock }, { allowed, perMs: 60_000 });
@@ -110,15 +110,16 @@ export async function createContext(
   const schemas = createLinkSchemas({ isSelf: createSelfCheck(baseUrl) });
   const isAnonymousAllowed = config.ANONYMOUS_SHORTEN;
 
-  const askReadiness = () =>
-    readReadiness({
-      clock,
-      drain: store.drain,
-      probeStore: store.probe,
-      dataDir: config.DATA_DIR,
-      isStopping: deps.isDraining,
-    });
-  const probes = createProbeRoutes({ identity, readReadiness: askReadiness });
+  const readReadiness = createReadiness({
+    clock,
+    drain: store.drain,
+    probeStore: store.probe,
+    dataDir: config.DATA_DIR,
+    isDraining: deps.isDraining,
+    onChange: ({ status, reasons }, err) =>
+      logger[status === 'ready' ? 'info' : 'warn']({ status, reasons, err }, 'readiness changed'),
+  });
+  const probes = createProbeRoutes({ identity, readReadiness });
   const linkDeps = { links, store: store.links, schemas, views, limitCreation };
   const publicRoutes = [
     createHomeRoute({ baseUrl, isAnonymousAllowed }),
@@ -148,6 +149,7 @@ export async function createContext(
     lookup: store.links.lookup,
     clock,
     securityHeaders: pickForRedirects(securityHeaders),
+    answerError,
   });
   const listen = (routes: readonly Route[], isPublic: boolean): Listener =>
     createListener(
@@ -168,7 +170,7 @@ export async function createContext(
             corsOrigins: isPublic ? config.CORS_ORIGINS : [],
           }),
         }),
-        onClientError: createClientErrorHandler({ logger, metrics }),
+        onClientError: createClientErrorHandler({ logger, metrics, securityHeaders }),
         onConnectionDropped: () => metrics.connectionsDropped.inc(),
       },
       overrides.limits,
@@ -180,7 +182,7 @@ export async function createContext(
     metrics,
     publicListener: listen([...publicRoutes, openApi], true),
     managementListener: listen(managementRoutes, false),
-    readReadiness: askReadiness,
+    readReadiness,
     ensureAdminKey: (handOver) => ensureAdminKey(adminKeyDeps, handOver),
   };
 }

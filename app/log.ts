@@ -1,7 +1,7 @@
 /**
  * Where log lines go. On a terminal they are for people, elsewhere each is one JSON object. Neither a slow or vanished
  * reader nor a full disk may stop the service: what cannot be written waits in bounded memory, and what does not fit there
- * is dropped and counted.
+ * is dropped and counted. Under PM2 the lines are PM2's to keep: after a full disk it wants `pm2 reloadLogs`.
  */
 
 import { type Logger, pino } from 'pino';
@@ -16,9 +16,9 @@ export interface LogDeps {
 }
 
 export interface Log {
-  /** `release` is null as long as the configuration is not known. */
   /** Where the logger's lines go; whole lines may be written here too. */
   readonly lines: LineSink;
+  /** `release` is null as long as the configuration is not known. */
   createLogger(options: { level: Config['LOG_LEVEL']; release: string | null }): Logger;
   /** Resolves once every line is written, or cannot be within a second. The end: nothing may be logged after it. */
   close(): Promise<void>;

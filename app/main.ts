@@ -2,7 +2,7 @@
  * The program: config → context → listen → signals. The only file that touches `process`.
  */
 
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseConfig } from './config.ts';
 import { createContext } from './context.ts';
@@ -73,20 +73,23 @@ async function main(): Promise<void> {
     });
     process.stdout.write(greeting);
   }
+  process.send?.('ready');
   if (process.env.pm_id !== undefined) {
     const figures = createFigures({
       clock: systemClock,
       redirectDuration: context.metrics.redirectDuration,
       readReadiness: context.readReadiness,
     });
-    await showInPm2(figures, systemClock);
+    // A service without figures is better than none.
+    showInPm2(figures, systemClock).catch((err: unknown) => logger.warn({ err }, 'PM2 shows no figures'));
   }
-  process.send?.('ready');
 }
 
 function keepAdminKey(dataDir: string, secret: string): void {
   const path = resolve(join(dataDir, 'admin-api-key'));
-  writeFileSync(path, `${secret}\n`, { mode: 0o600 });
+  // A file that is there already would keep its own mode, and a link would lead elsewhere.
+  rmSync(path, { force: true });
+  writeFileSync(path, `${secret}\n`, { mode: 0o600, flag: 'wx' });
   logger.info({ path }, 'an admin API key was made: read it there and delete the file');
 }
 

@@ -35,6 +35,8 @@ const QUESTIONS = [
   'q=utm_source=42&sort=key',
   'q=article&tag=tag30&sort=-updated_at',
   'q=zz',
+  // Each part of three characters is in every link, the whole in none.
+  `q=${'article.com/'.repeat(16)}`,
 ];
 
 const folder = mkdtempSync(join(tmpdir(), 'fleetlink-bench-'));

@@ -14,7 +14,6 @@ export interface Requirement {
 export const requirements: readonly Requirement[] = [
   { command: 'script', debian: 'bsdutils', suites: 'what a person sees on a terminal' },
   { command: 'curl', debian: 'curl', suites: 'the line that the greeting offers' },
-  { command: 'wrk', debian: 'wrk', suites: 'the suites that put load on a real server' },
 ];
 
 // Daemons such as sshd live where an ordinary user's PATH does not look.

@@ -33,13 +33,22 @@ export interface Principal {
 
 export const ANONYMOUS: Principal = { id: 'anonymous', scopes: new Set() };
 
+export type DeleteKeyOutcome = 'deleted' | 'not_found' | 'environment' | 'last_admin';
+
+/** Keys that may be valid at a time: nobody can look after more, and the list has one page. */
+export const API_KEYS_MAX = 1000;
+
 export interface ApiKeyStore {
-  insertKey(key: Omit<ApiKey, 'id' | 'lastUsedAtMs'>, hash: string): Promise<ApiKey>;
+  /**
+   * Null when there are `API_KEYS_MAX` keys that are not expired at `createdAtMs`; only a key of origin `user` is ever
+   * refused.
+   */
+  insertKey(key: Omit<ApiKey, 'id' | 'lastUsedAtMs'>, hash: string): Promise<ApiKey | null>;
   /** By the whole hash; the hash comes along so that the caller compares in constant time. */
   findKeyByHash(hash: string): Promise<{ key: ApiKey; hash: string } | null>;
   listKeys(): Promise<readonly ApiKey[]>;
-  /** Removes a key unless it is the last one that can administrate for ever. */
-  deleteKey(id: number): Promise<'deleted' | 'not_found' | 'last_admin'>;
+  /** Removes a key unless it is the environment's, or the last one that can administrate for ever. */
+  deleteKey(id: number): Promise<DeleteKeyOutcome>;
   /** Makes `hash` the only key of origin `environment`, or removes it (null). */
   replaceEnvironmentKey(key: { hash: string; createdAtMs: number } | null): Promise<void>;
   touchKey(id: number, usedAtMs: number): Promise<void>;

@@ -1,9 +1,9 @@
 /**
- * Who is asking: from a secret to a principal. Wrong secrets are counted per client, so that guessing is slow.
+ * Who is asking: from a secret to a principal. Wrong secrets are counted per client, so that trying many is answered with
+ * 429; what keeps a key from being guessed is its length.
  */
 
 import { LRUCache } from 'lru-cache';
-import type { RateLimit } from '../guard/rate-limit.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { AppError } from '../kernel/errors.ts';
 import {
@@ -18,8 +18,8 @@ import {
 export interface AuthenticatorDeps {
   readonly store: ApiKeyStore;
   readonly clock: Clock;
-  /** Of failures, per client. */
-  readonly failures: RateLimit;
+  /** Counts a failure of a client: 0, or the seconds that it has to wait. */
+  readonly failures: { take(client: string): number };
   /** A use could not be noted down; the request goes on. */
   readonly onTouchFailed: (error: unknown) => void;
 }
@@ -42,21 +42,25 @@ export function createAuthenticator({
 
   return async (secret, client) => {
     if (secret === null) return ANONYMOUS;
-    const waitSeconds = failures.peek(client);
-    if (waitSeconds > 0) {
-      const message = `Too many wrong API keys came from this address. Try again in ${waitSeconds} seconds.`;
-      throw new AppError('rate_limited', message, { retryAfterSeconds: waitSeconds });
-    }
     const hash = hashSecret(secret);
     const found = await store.findKeyByHash(hash);
     const nowMs = clock.nowMs();
     if (found === null || !isSameHash(found.hash, hash) || isExpired(found.key.expiresAtMs, nowMs)) {
-      failures.take(client);
-      throw new AppError('unauthorized', 'The API key is not valid: unknown, deleted or expired.');
+      throw refuse(client);
     }
     touch(found.key, nowMs);
     return { id: `api-key:${found.key.id}`, scopes: new Set(found.key.scopes) };
   };
+
+  /** Right keys pass all the same: whoever shares an address with a guesser must not be locked out. */
+  function refuse(client: string): AppError {
+    const waitSeconds = failures.take(client);
+    if (waitSeconds === 0) {
+      return new AppError('unauthorized', 'The API key is not valid: unknown, deleted or expired.');
+    }
+    const message = `Too many wrong API keys came from this address. Try again in ${waitSeconds} seconds.`;
+    return new AppError('rate_limited', message, { retryAfterSeconds: waitSeconds });
+  }
 
   /** Tried at most once a minute for each key, also while it fails: a full disk must not fill the log. */
   function touch({ id, lastUsedAtMs }: ApiKey, nowMs: number): void {

@@ -18,8 +18,6 @@ export interface RateLimitOptions {
 export interface RateLimit {
   /** Takes `count` for a client. 0: granted; otherwise nothing was taken and it is worth trying again in so many seconds. */
   take(client: string, count?: number): number;
-  /** The same without taking. */
-  peek(client: string, count?: number): number;
 }
 
 interface Bucket {
@@ -46,12 +44,7 @@ export function createRateLimit(
     return missing <= 0 ? 0 : Math.ceil((missing * perMs) / allowed / 1000);
   }
 
-  function peek(client: string, count = 1): number {
-    return allowed === 0 ? 0 : secondsUntil(refill(client), count);
-  }
-
   return {
-    peek,
     take(client, count = 1) {
       if (allowed === 0) return 0;
       const bucket = refill(client);

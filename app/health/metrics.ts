@@ -30,7 +30,7 @@ export function createMetrics({ release, pid }: { release: string; pid: number }
     countRequest: createRequestCounter(registry),
     requestDuration: createDurationHistogram({
       name: 'http_request_duration_seconds',
-      help: 'From the first byte of a request read to its answer written, by route.',
+      help: 'From the headers of a request read to its answer written, by route.',
       registry,
     }),
     redirectDuration: createDurationHistogram({

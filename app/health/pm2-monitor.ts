@@ -10,8 +10,8 @@ import type { Figures } from './figures.ts';
 
 const REFRESH_MS = 1000;
 
-/** Shows what `readFigures` says, anew each second, as long as the process lives. */
-export async function showInPm2(readFigures: () => Promise<Figures>, clock: Clock): Promise<void> {
+/** Shows what `readFigures` says, anew each second, as long as the process lives. Ends only by an error. */
+export async function showInPm2(readFigures: () => Promise<Figures>, clock: Clock): Promise<never> {
   const [{ IPCTransport }, { ServiceManager }, { MetricService, MetricType }] = await Promise.all([
     import('@pm2/io/build/main/transports/IPCTransport.js'),
     import('@pm2/io/build/main/serviceManager.js'),
@@ -33,12 +33,8 @@ export async function showInPm2(readFigures: () => Promise<Figures>, clock: Cloc
   show('redirects', '/min', () => figures.redirectsPerMinute);
   show('redirect p95', 'ms', () => figures.redirectP95Ms?.toFixed(2) ?? '-');
   show('state', '', () => figures.ready);
-  void refresh();
-
-  async function refresh(): Promise<never> {
-    for (;;) {
-      await clock.sleep(REFRESH_MS);
-      figures = await readFigures();
-    }
+  for (;;) {
+    await clock.sleep(REFRESH_MS);
+    figures = await readFigures();
   }
 }

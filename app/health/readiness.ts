@@ -38,37 +38,47 @@ export interface ReadinessDeps {
   /** Runs a real query; throws when it cannot be answered. */
   readonly probeStore: () => Promise<void>;
   readonly dataDir: string;
-  readonly isStopping: () => boolean;
+  /** This process alone drains, before it stops. */
+  readonly isDraining: () => boolean;
+  /** Told of each change once, with what is behind it where something is. */
+  readonly onChange: (readiness: Readiness, cause: unknown) => void;
 }
 
-export async function readReadiness(deps: ReadinessDeps): Promise<Readiness> {
-  const store = await readStore(deps);
-  return decideReadiness({
-    isStoreReadable: store !== null,
-    isDraining: deps.isStopping() || (store?.drainUntilMs ?? 0) > deps.clock.nowMs(),
-    freeBytes: await readFreeBytes(deps.dataDir),
-  });
+export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {
+  let told = 'ready';
+
+  return async () => {
+    const store = await readStore(deps);
+    const disk = await readFreeBytes(deps.dataDir);
+    const readiness = decideReadiness({
+      isStoreReadable: store.error === null,
+      isDraining: deps.isDraining() || (store.drainUntilMs ?? 0) > deps.clock.nowMs(),
+      freeBytes: disk.freeBytes,
+    });
+    if (readiness.status !== told) {
+      told = readiness.status;
+      deps.onChange(readiness, store.error ?? disk.error);
+    }
+    return readiness;
+  };
 }
 
-/** Null: it cannot be read, which is the answer and not an accident. */
-async function readStore({
-  probeStore,
-  drain,
-}: ReadinessDeps): Promise<{ drainUntilMs: number | null } | null> {
+/** That it cannot be read is an answer and not an accident. */
+async function readStore({ probeStore, drain }: ReadinessDeps) {
   try {
     await probeStore();
-    return { drainUntilMs: await drain.readDrainUntilMs() };
-  } catch {
-    return null;
+    return { drainUntilMs: await drain.readDrainUntilMs(), error: null };
+  } catch (error) {
+    return { drainUntilMs: null, error };
   }
 }
 
-/** A folder that cannot be asked is one that cannot be written to; readiness reports it as `disk`. */
-async function readFreeBytes(path: string): Promise<number | null> {
+/** A folder that cannot be asked is one that cannot be written to. */
+async function readFreeBytes(path: string) {
   try {
     const { bavail, bsize } = await statfs(path);
-    return bavail * bsize;
-  } catch {
-    return null;
+    return { freeBytes: bavail * bsize, error: null };
+  } catch (error) {
+    return { freeBytes: null, error };
   }
 }

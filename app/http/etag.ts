@@ -1,5 +1,6 @@
-/** ETag and If-Match: a link's version, as HTTP writes it (RFC 9110, sections 8.8.3 and 13.1). */
+/** ETag, If-Match and If-None-Match: a link's version, as HTTP writes it (RFC 9110, sections 8.8.3 and 13.1). */
 
+import type { IncomingHttpHeaders } from 'node:http';
 import { invalid } from '../kernel/errors.ts';
 import type { VersionCondition } from '../links/link-store.ts';
 
@@ -22,6 +23,14 @@ export function isNotModified(header: string | undefined, version: number): bool
   if (header === undefined) return false;
   if (header.trim() === '*') return true;
   return readTags('If-None-Match', header).some((tag) => tag.replace(/^W\//, '') === toEtag(version));
+}
+
+/** Whether a PUT may only create. `If-None-Match` can say nothing else of one, and nothing at all beside `If-Match`. */
+export function isCreateOnly(headers: Pick<IncomingHttpHeaders, 'if-match' | 'if-none-match'>): boolean {
+  const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = headers;
+  if (ifNoneMatch === undefined) return false;
+  if (ifNoneMatch.trim() === '*' && ifMatch === undefined) return true;
+  throw invalid([{ field: 'If-None-Match', message: 'expected * or nothing, and no If-Match beside it' }]);
 }
 
 const TAG = /^(?:W\/)?"[\x21\x23-\x7e]*"$/;

@@ -21,7 +21,10 @@ export interface ListenerDeps {
   readonly handle: RequestListener;
   /** Runs once for each request, when its answer is written or its client is gone. */
   readonly onClosed: (request: IncomingMessage, response: ServerResponse) => void;
-  /** A request that cannot be parsed or came too slowly; `answer` is sent and the connection closed. */
+  /**
+   * A request that cannot be parsed or came too slowly. Runs once for a connection, after the answers to the requests
+   * before it.
+   */
   readonly onClientError: (error: NodeJS.ErrnoException, socket: Duplex) => void;
   readonly onConnectionDropped: () => void;
 }
@@ -32,6 +35,8 @@ export interface ListenerLimits {
   readonly headersTimeoutMs: number;
   /** For a whole request. */
   readonly requestTimeoutMs: number;
+  /** For taking a whole answer, once it is made. */
+  readonly answerTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
   /** How often the time-outs are looked at. */
   readonly timeoutCheckMs: number;
@@ -50,6 +55,7 @@ export interface Listener {
 const LIMITS: ListenerLimits = {
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 30_000,
+  answerTimeoutMs: 30_000,
   // Longer than a load balancer's idle time-out (60 s), so that it is never we who close first.
   keepAliveTimeoutMs: 65_000,
   timeoutCheckMs: 1000,
@@ -61,12 +67,17 @@ const IDLE_BEFORE_END_MS = 1000;
 /** `limits` replaces some of the usual ones, for tests that would wait too long for them. */
 export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimits> = {}): Listener {
   const { clock, handle, onClosed, onClientError, onConnectionDropped } = deps;
-  const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, timeoutCheckMs, connectionsMax } = {
-    ...LIMITS,
-    ...limits,
-  };
+  const {
+    headersTimeoutMs,
+    requestTimeoutMs,
+    answerTimeoutMs,
+    keepAliveTimeoutMs,
+    timeoutCheckMs,
+    connectionsMax,
+  } = { ...LIMITS, ...limits };
   const sockets = new Set<Socket>();
   const responses = new Set<ServerResponse>();
+  const malformed = new WeakSet<Duplex>();
   let isStopping = false;
 
   const server = createServer({
@@ -80,7 +91,15 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
   });
   server.maxConnections = connectionsMax;
   server.on('drop', onConnectionDropped);
-  server.on('clientError', onClientError);
+  server.on('clientError', (error, socket) => {
+    // Whatever comes after what could not be parsed cannot be parsed either.
+    if (malformed.has(socket)) return;
+    malformed.add(socket);
+    const answer = () => onClientError(error, socket);
+    const last = [...responses].filter(({ req }) => req.socket === socket && req.complete).at(-1);
+    if (last === undefined) answer();
+    else last.once('close', answer);
+  });
   server.on('connection', (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
@@ -97,6 +116,29 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
   server.on('request', onRequest);
   // An expectation that nobody knows may be ignored (RFC 9110, section 10.1.1); Node's own 417 would lack our headers.
   server.on('checkExpectation', onRequest);
+
+  server.on('listening', () => {
+    const sweep = setInterval(cutUnread, timeoutCheckMs);
+    server.once('close', () => clearInterval(sweep));
+  });
+
+  let unread = new Map<ServerResponse, number>();
+
+  /**
+   * Ends clients that do not take their answers; Node bounds only how long they may ask. Answers are looked at from time to
+   * time, because a timer for each would cost every redirect. One that waits behind another has no socket yet.
+   */
+  function cutUnread(): void {
+    const nowMs = performance.now();
+    const before = unread;
+    unread = new Map();
+    for (const response of responses) {
+      if (!response.writableEnded || response.socket === null) continue;
+      const sinceMs = before.get(response) ?? nowMs;
+      unread.set(response, sinceMs);
+      if (nowMs - sinceMs >= answerTimeoutMs) response.socket.destroy();
+    }
+  }
 
   /** Connections without a request under way, also those that never sent one. */
   function endIdle(): void {

@@ -8,13 +8,14 @@
  *                   Express               404                  410
  */
 
-import { type IncomingMessage, type ServerResponse, validateHeaderValue } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../kernel/clock.ts';
 import { AppError } from '../kernel/errors.ts';
 import { isUsableKey } from '../links/key.ts';
 import { decideRedirect, type RedirectFacts } from '../links/link.ts';
 import type { LinkStore } from '../links/link-store.ts';
-import type { Exchange } from './exchange.ts';
+import type { ErrorAnswerer } from './answer-error.ts';
+import { type Exchange, exchangeOf } from './exchange.ts';
 import type { HeaderList } from './security-headers.ts';
 
 export const REDIRECT_ROUTE = '/{key}';
@@ -24,6 +25,7 @@ export interface RedirectLaneDeps {
   readonly clock: Clock;
   /** Those that a redirect needs. */
   readonly securityHeaders: HeaderList;
+  readonly answerError: ErrorAnswerer;
 }
 
 /** Answers the request and returns true, or returns false and has touched nothing. Throws AppErrors for the envelope. */
@@ -33,7 +35,12 @@ export type RedirectLane = (
   exchange: Exchange,
 ) => boolean | Promise<true>;
 
-export function createRedirectLane({ lookup, clock, securityHeaders }: RedirectLaneDeps): RedirectLane {
+export function createRedirectLane({
+  lookup,
+  clock,
+  securityHeaders,
+  answerError,
+}: RedirectLaneDeps): RedirectLane {
   let turn: Redirect[] = [];
 
   return (request, response, exchange) => {
@@ -42,13 +49,13 @@ export function createRedirectLane({ lookup, clock, securityHeaders }: RedirectL
     exchange.route = REDIRECT_ROUTE;
     requireReading(request.method);
     const found = lookup(key);
-    if (found instanceof Promise) return found.then((link) => answer(response, exchange, key, link));
-    return answer(response, exchange, key, found);
+    if (found instanceof Promise) return found.then((link) => answer(request, response, key, link));
+    return answer(request, response, key, found);
   };
 
   function answer(
+    request: IncomingMessage,
     response: ServerResponse,
-    exchange: Exchange,
     key: string,
     link: RedirectFacts | null,
   ): true {
@@ -56,9 +63,7 @@ export function createRedirectLane({ lookup, clock, securityHeaders }: RedirectL
       throw new AppError('not_found', `There is no link "${key}" here. Check how it is spelled.`);
     const decision = decideRedirect(link, clock.nowMs());
     if (decision !== 'redirect') throw new AppError('gone', GONE_SENTENCES[decision]);
-    // Later there is nobody left to catch what a damaged row would make writeHead throw.
-    validateHeaderValue('Location', link.url);
-    turn.push({ response, requestId: exchange.requestId, link });
+    turn.push({ request, response, link });
     if (turn.length === 1) setImmediate(sendTurn);
     return true;
   }
@@ -67,10 +72,17 @@ export function createRedirectLane({ lookup, clock, securityHeaders }: RedirectL
   function sendTurn(): void {
     const answers = turn;
     turn = [];
-    for (const redirect of answers) send(redirect);
+    for (const redirect of answers) {
+      try {
+        send(redirect);
+      } catch (error) {
+        // A damaged row: a target or a status that HTTP cannot carry.
+        answerError(redirect.request, redirect.response, error);
+      }
+    }
   }
 
-  function send({ response, requestId, link }: Redirect): void {
+  function send({ request, response, link }: Redirect): void {
     response.writeHead(link.redirectStatus, [
       'Location',
       link.url,
@@ -78,7 +90,7 @@ export function createRedirectLane({ lookup, clock, securityHeaders }: RedirectL
       // A browser that keeps a redirect neither asks again nor sees a change of the link.
       'private, no-store',
       'X-Request-ID',
-      requestId,
+      exchangeOf(request).requestId,
       'Content-Length',
       '0',
       ...securityHeaders,
@@ -89,8 +101,8 @@ export function createRedirectLane({ lookup, clock, securityHeaders }: RedirectL
 
 /** A redirect that is decided and not sent yet. */
 interface Redirect {
+  readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly requestId: string;
   readonly link: RedirectFacts;
 }
 

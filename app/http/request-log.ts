@@ -27,11 +27,11 @@ export interface RequestLogDeps {
 }
 
 export function createRequestLog({ sink, pid, release }: RequestLogDeps): RequestLog {
-  const process = `"pid":${pid},"release":${JSON.stringify(release)}`;
+  const origin = `"pid":${pid},"release":${JSON.stringify(release)}`;
   return ({ timeMs, method, path, route, status, durationMs, requestId, traceId }) => {
     const microseconds = Math.round(durationMs * 1000);
     sink.write(
-      `{"level":"info","time":${timeMs},${process},"method":"${method}","path":${JSON.stringify(path)},` +
+      `{"level":"info","time":${timeMs},${origin},"method":"${method}","path":${JSON.stringify(path)},` +
         `"route":"${route}","status":${status},"duration_ms":${microseconds / 1000},` +
         `"request_id":"${requestId}","trace_id":"${traceId}","msg":"request"}\n`,
     );

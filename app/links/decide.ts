@@ -50,9 +50,10 @@ export function isKeyReleasable(occupant: Pick<Link, 'deletedAtMs'>, nowMs: numb
   return occupant.deletedAtMs !== null && occupant.deletedAtMs + QUARANTINE_MS <= nowMs;
 }
 
-/** Whether an existing link is what a `create` with `reuseEqual` would make. */
-export function isReusable(link: Link, wanted: { options: LinkOptions; by: string }): boolean {
-  return link.createdBy === wanted.by && hasEqualOptions(link, wanted.options);
+/** Whether an existing link is what a `create` with `reuseEqual` would make; one that has expired is not. */
+export function isReusable(link: Link, wanted: { options: LinkOptions; by: string; atMs: number }): boolean {
+  const isLive = link.expiresAtMs === null || link.expiresAtMs > wanted.atMs;
+  return isLive && link.createdBy === wanted.by && hasEqualOptions(link, wanted.options);
 }
 
 function matchesVersion(link: Link, condition: VersionCondition): boolean {

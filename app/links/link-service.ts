@@ -84,11 +84,24 @@ export function createLinkService({ store, keys, clock }: LinkServiceDeps): Link
 
   async function createMany(drafts: readonly LinkDraft[], by: string, atomic: boolean) {
     const commands = await createCommands(drafts, by);
-    const outcomes: Outcome[] = [];
-    for (const units of atomic ? [[commands]] : toPortions(commands)) {
-      for (const result of await store.apply(units)) outcomes.push(...result.outcomes);
+    const outcomes = atomic ? await applyUnits([commands]) : await applyEach(commands);
+    return drafts.map((draft, index) => toCreateResult(outcomes[index], draft, keys));
+  }
+
+  async function applyUnits(units: readonly (readonly LinkCommand[])[]): Promise<Outcome[]> {
+    return (await store.apply(units)).flatMap((result) => result.outcomes);
+  }
+
+  /** Once the store fails, what was committed stays answered as it was; the rest has the failure for an answer. */
+  async function applyEach(commands: readonly LinkCommand[]): Promise<(Outcome | AppError)[]> {
+    const outcomes: (Outcome | AppError)[] = [];
+    try {
+      for (const portion of toPortions(commands)) outcomes.push(...(await applyUnits(portion)));
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      while (outcomes.length < commands.length) outcomes.push(error);
     }
-    return drafts.map((draft, index) => toCreateResult(outcomes[index], draft));
+    return outcomes;
   }
 
   return {
@@ -159,14 +172,19 @@ function toChanges(patch: LinkPatch): Partial<LinkOptions> {
   return Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
 }
 
-function toCreateResult(outcome: Outcome | undefined, draft: LinkDraft): CreateResult | AppError {
+function toCreateResult(
+  outcome: Outcome | AppError | undefined,
+  draft: LinkDraft,
+  keys: KeyStrategy,
+): CreateResult | AppError {
+  if (outcome instanceof AppError) return outcome;
   switch (outcome?.type) {
     case 'created':
       return { link: outcome.link, isNew: true };
     case 'unchanged':
       return { link: outcome.link, isNew: false };
     case 'refused':
-      return draft.key === undefined ? noFreeKey() : keyTaken(draft.key);
+      return draft.key === undefined ? noFreeKey(keys) : keyTaken(draft.key);
     default:
       throw new Error(`The store answered ${outcome?.type ?? 'nothing'} to a creation.`);
   }
@@ -190,7 +208,12 @@ const REFUSALS: Readonly<Record<Refusal, readonly [ErrorCode, string]>> = {
   version_unknown: ['not_found', 'The link never had this version. Its history lists the versions it had.'],
 };
 
-function noFreeKey(): AppError {
+/** Where the keys follow from the target, trying again would propose the same ones. */
+function noFreeKey({ reuseEqual }: KeyStrategy): AppError {
+  if (reuseEqual) {
+    const message = `All ${CANDIDATES} keys that belong to this target lead elsewhere. Choose a key of your own.`;
+    return new AppError('unavailable', message);
+  }
   const message = `No free key was found in ${CANDIDATES} tries. Try again; if it happens often, set a greater KEY_LENGTH.`;
   return new AppError('unavailable', message, { retryAfterSeconds: 1 });
 }

@@ -1,7 +1,14 @@
 /** API keys over Kysely. */
 
 import type { Kysely, Selectable } from 'kysely';
-import type { ApiKey, ApiKeyOrigin, ApiKeyStore, Scope } from '../auth/api-key.ts';
+import {
+  API_KEYS_MAX,
+  type ApiKey,
+  type ApiKeyOrigin,
+  type ApiKeyStore,
+  type DeleteKeyOutcome,
+  type Scope,
+} from '../auth/api-key.ts';
 import type { Dialect } from './dialect.ts';
 import type { GroupCommit } from './group-commit.ts';
 import { createReading } from './reading.ts';
@@ -19,21 +26,7 @@ export function createApiKeyStore({ reader, writes, dialect }: ApiKeyStoreDeps):
   const reading = createReading(dialect);
 
   return {
-    async insertKey(key, hash) {
-      const row = {
-        name: key.name,
-        scopes: key.scopes.join(' '),
-        hash,
-        origin: key.origin,
-        created_at_ms: key.createdAtMs,
-        expires_at_ms: key.expiresAtMs,
-        last_used_at_ms: null,
-      };
-      const { id } = await write((db) =>
-        db.insertInto('api_keys').values(row).returning('id').executeTakeFirstOrThrow(),
-      );
-      return { ...key, id, lastUsedAtMs: null };
-    },
+    insertKey: (key, hash) => write((db) => insertKey(db, key, hash)),
 
     async findKeyByHash(hash) {
       const row = await reading(
@@ -59,10 +52,42 @@ export function createApiKeyStore({ reader, writes, dialect }: ApiKeyStoreDeps):
   };
 }
 
-async function deleteKey(db: Kysely<Tables>, id: number): Promise<'deleted' | 'not_found' | 'last_admin'> {
+async function insertKey(
+  db: Kysely<Tables>,
+  key: Omit<ApiKey, 'id' | 'lastUsedAtMs'>,
+  hash: string,
+): Promise<ApiKey | null> {
+  if (key.origin === 'user' && (await countValidKeys(db, key.createdAtMs)) >= API_KEYS_MAX) return null;
+  const { id } = await db
+    .insertInto('api_keys')
+    .values({
+      name: key.name,
+      scopes: key.scopes.join(' '),
+      hash,
+      origin: key.origin,
+      created_at_ms: key.createdAtMs,
+      expires_at_ms: key.expiresAtMs,
+      last_used_at_ms: null,
+    })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  return { ...key, id, lastUsedAtMs: null };
+}
+
+async function countValidKeys(db: Kysely<Tables>, nowMs: number): Promise<number> {
+  const { count } = await db
+    .selectFrom('api_keys')
+    .select((eb) => eb.fn.countAll().as('count'))
+    .where((eb) => eb.or([eb('expires_at_ms', 'is', null), eb('expires_at_ms', '>', nowMs)]))
+    .executeTakeFirstOrThrow();
+  return Number(count);
+}
+
+async function deleteKey(db: Kysely<Tables>, id: number): Promise<DeleteKeyOutcome> {
   const keys = (await db.selectFrom('api_keys').selectAll().execute()).map(toApiKey);
   const key = keys.find((candidate) => candidate.id === id);
   if (key === undefined) return 'not_found';
+  if (key.origin === 'environment') return 'environment';
   if (isLastingAdmin(key) && keys.filter(isLastingAdmin).length === 1) return 'last_admin';
   await db.deleteFrom('api_keys').where('id', '=', id).execute();
   return 'deleted';

@@ -11,10 +11,13 @@ export interface Dialect {
   readonly idColumn: ColumnBuilderCallback;
   hasTable(db: Kysely<Tables>, name: string): Promise<boolean>;
   /**
-   * Runs `work` in a transaction that may write from the start, on one connection that nothing else uses meanwhile.
-   * `work` awaits nothing but the database.
+   * Runs `work` in a transaction that may write from the start, on one connection that nothing else uses meanwhile; no
+   * other writer's transaction overlaps it, so what `work` reads stays true until it writes. `work` awaits nothing but
+   * the database.
    */
   transaction<T>(db: Kysely<Tables>, work: (connection: Kysely<Tables>) => Promise<T>): Promise<T>;
+  /** Undoes what was done since a savepoint. False: the transaction itself is over, and everything in it undone. */
+  undoTo(connection: Kysely<Tables>, savepoint: string): Promise<boolean>;
   /** A driver's error as an AppError, by its code; any other error as it is. */
   translateError(error: unknown): unknown;
   createSearchIndex(db: Kysely<Tables>): Promise<void>;
@@ -23,10 +26,15 @@ export interface Dialect {
     db: Kysely<Tables>,
     row: { id: number; text: string | null; isNew: boolean },
   ): Promise<void>;
-  /** Where to read the ids of the rows whose search text holds `needle`; null when the index needs a longer one. */
-  searchSource(needle: string): IdSource | null;
+  /**
+   * Where to read the ids of all rows whose search text may hold `needle`: `matchesText` decides. Null when the index
+   * needs a longer one. Bounded work, whatever the needle is.
+   */
+  searchSource(db: Kysely<Tables>, needle: string): Promise<IdSource | null>;
   /** Whether the search text of a row of `links` holds `needle`, without the index. */
   matchesText(needle: string): RawBuilder<boolean>;
+  /** `<column> in <idsIn(ids)>`: one text of SQL however many ids there are, so that its statement stays prepared. */
+  idsIn(ids: readonly number[]): RawBuilder<unknown>;
 }
 
 /** `select <id> from <from> where <where>` lists ids, in the order of `<id>` without sorting. */
@@ -34,4 +42,6 @@ export interface IdSource {
   readonly id: RawBuilder<number>;
   readonly from: RawBuilder<unknown>;
   readonly where: RawBuilder<boolean>;
+  /** A closer condition, which costs something to begin with: for reading a source once, not for walking it in steps. */
+  readonly narrowed?: RawBuilder<boolean>;
 }

@@ -1,6 +1,6 @@
 /**
  * Group commit: calls that arrive in one turn of the event loop share one transaction, and so one disk sync. Each call is
- * answered after the commit.
+ * answered after the commit. A call that fails is undone and rejected alone; only when the transaction fails, all are.
  *
  *   run(work) ── queue ──▶ setImmediate ──▶ begin · work · work · … · commit ──▶ answers
  *
@@ -8,7 +8,7 @@
  * `QUEUE_WEIGHT_MAX` commands wait; what comes then is refused, counted by the 503 it becomes.
  */
 
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { AppError } from '../kernel/errors.ts';
 import type { Dialect } from './dialect.ts';
 import type { Tables } from './tables.ts';
@@ -21,12 +21,16 @@ const GROUP_WEIGHT_MAX = 200;
 interface Call {
   readonly weight: number;
   run(connection: Kysely<Tables>): Promise<void>;
+  /** Without effect on a call that was rejected. */
   settle(): void;
   reject(error: unknown): void;
 }
 
 export interface GroupCommit {
-  /** Runs `work` inside the next shared transaction; resolves once it is committed. `weight` counts its commands. */
+  /**
+   * Runs `work` inside the next shared transaction, in a savepoint of its own; resolves once it is committed. `weight`
+   * counts its commands.
+   */
   run<T>(weight: number, work: (connection: Kysely<Tables>) => Promise<T>): Promise<T>;
   /** Resolves once everything that waited is committed. Calls after it are refused. */
   close(): Promise<void>;
@@ -59,15 +63,28 @@ export function createGroupCommit(db: Kysely<Tables>, deps: GroupCommitDeps): Gr
     const group = takeGroup();
     try {
       await dialect.transaction(db, async (connection) => {
-        for (const call of group) await call.run(connection);
+        for (const call of group) await runCall(connection, call);
       });
-      onCommitted();
     } catch (error) {
       const translated = dialect.translateError(error);
       for (const call of group) call.reject(translated);
       return;
     }
+    // Those who wait hear of it in a later microtask, behind onCommitted; should that fail, the calls are committed all the same.
     for (const call of group) call.settle();
+    onCommitted();
+  }
+
+  async function runCall(connection: Kysely<Tables>, call: Call): Promise<void> {
+    await sql`savepoint call`.execute(connection);
+    try {
+      await call.run(connection);
+    } catch (error) {
+      const isAlone = await dialect.undoTo(connection, 'call');
+      if (!isAlone) throw error;
+      call.reject(dialect.translateError(error));
+    }
+    await sql`release savepoint call`.execute(connection);
   }
 
   function takeGroup(): Call[] {

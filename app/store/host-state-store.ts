@@ -2,20 +2,27 @@
 
 import type { Kysely } from 'kysely';
 import type { DrainStore } from '../health/drain.ts';
+import type { Dialect } from './dialect.ts';
 import type { GroupCommit } from './group-commit.ts';
+import { createReading } from './reading.ts';
 import type { Tables } from './tables.ts';
 
 const DRAIN_UNTIL_MS = 'drain_until_ms';
 
-export function createHostStateStore(deps: { reader: Kysely<Tables>; writes: GroupCommit }): DrainStore {
-  const { reader, writes } = deps;
+export interface HostStateStoreDeps {
+  readonly reader: Kysely<Tables>;
+  readonly writes: GroupCommit;
+  readonly dialect: Dialect;
+}
+
+export function createHostStateStore({ reader, writes, dialect }: HostStateStoreDeps): DrainStore {
+  const reading = createReading(dialect);
+
   return {
     async readDrainUntilMs() {
-      const row = await reader
-        .selectFrom('host_state')
-        .select('value')
-        .where('name', '=', DRAIN_UNTIL_MS)
-        .executeTakeFirst();
+      const row = await reading(
+        reader.selectFrom('host_state').select('value').where('name', '=', DRAIN_UNTIL_MS).executeTakeFirst(),
+      );
       return row?.value ?? null;
     },
 

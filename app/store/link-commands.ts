@@ -46,28 +46,23 @@ interface Creation {
 }
 
 async function create(db: Kysely<Tables>, dialect: Dialect, creation: Creation): Promise<Outcome> {
-  const seq = await takeNumbers(db, 'event', 1);
   for (const key of creation.candidates) {
-    const link = newLink(key, seq, creation);
-    const row = await insertLink(db, link).executeTakeFirst();
-    if (row !== undefined) return recordCreation(db, dialect, { ...link, ...row });
-    const occupant = toLink(await selectLink(db, { key }).executeTakeFirstOrThrow());
+    const occupant = await findLink(db, { key });
+    if (occupant === null) return insertLink(db, dialect, newLink(key, creation));
     if (creation.reuseEqual && isReusable(occupant, creation)) return { type: 'unchanged', link: occupant };
     if (!isKeyReleasable(occupant, creation.atMs)) continue;
     await db.updateTable('links').set({ released: 1 }).where('id', '=', occupant.id).execute();
-    const heir = await insertLink(db, link).executeTakeFirstOrThrow();
-    return recordCreation(db, dialect, { ...link, ...heir });
+    return insertLink(db, dialect, newLink(key, creation));
   }
   return refused('key_taken');
 }
 
-function newLink(key: string, seq: number, { options, by, atMs }: Creation): Omit<Link, 'id'> {
+function newLink(key: string, { options, by, atMs }: Creation): Omit<Link, 'id' | 'seq'> {
   return {
     ...options,
     domain: PRIMARY_DOMAIN,
     key,
     version: 1,
-    seq,
     createdBy: by,
     createdAtMs: atMs,
     updatedAtMs: atMs,
@@ -76,16 +71,19 @@ function newLink(key: string, seq: number, { options, by, atMs }: Creation): Omi
   };
 }
 
-/** Insert or conflict: the unique index decides. No row comes back when the key has an owner. */
-function insertLink(db: Kysely<Tables>, link: Omit<Link, 'id'>) {
-  return db
+/** The number is taken only now: a command that changes nothing writes nothing. */
+async function insertLink(
+  db: Kysely<Tables>,
+  dialect: Dialect,
+  draft: Omit<Link, 'id' | 'seq'>,
+): Promise<Outcome> {
+  const numbered = { ...draft, seq: await takeNumbers(db, 'event', 1) };
+  const { id } = await db
     .insertInto('links')
-    .values(toLinkRow(link))
-    .onConflict((conflict) => conflict.doNothing())
-    .returning('id');
-}
-
-async function recordCreation(db: Kysely<Tables>, dialect: Dialect, link: Link): Promise<Outcome> {
+    .values(toLinkRow(numbered))
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  const link: Link = { ...numbered, id };
   await insertEvent(db, { type: 'created', link, by: link.createdBy, options: optionsOf(link) });
   await insertTags(db, link);
   await dialect.indexSearchText(db, { id: link.id, text: toSearchText(link), isNew: true });

@@ -1,7 +1,13 @@
 /** The contract of ApiKeyStore. */
 
 import type { Test } from 'tap';
-import type { ApiKey, ApiKeyOrigin, ApiKeyStore, Scope } from '../../app/auth/api-key.ts';
+import {
+  API_KEYS_MAX,
+  type ApiKey,
+  type ApiKeyOrigin,
+  type ApiKeyStore,
+  type Scope,
+} from '../../app/auth/api-key.ts';
 import { DAY_MS, type OpenStore, T0 } from './store.ts';
 
 interface Draft {
@@ -11,9 +17,15 @@ interface Draft {
   readonly expiresAtMs?: number | null;
 }
 
-function insert(keys: ApiKeyStore, hash: string, draft: Draft = {}): Promise<ApiKey> {
+function tryInsert(keys: ApiKeyStore, hash: string, draft: Draft = {}): Promise<ApiKey | null> {
   const { name = hash, scopes = ['links:read'], origin = 'user', expiresAtMs = null } = draft;
   return keys.insertKey({ name, scopes, origin, createdAtMs: T0, expiresAtMs }, hash);
+}
+
+async function insert(keys: ApiKeyStore, hash: string, draft: Draft = {}): Promise<ApiKey> {
+  const key = await tryInsert(keys, hash, draft);
+  if (key === null) throw new Error('There is no room for the key.');
+  return key;
 }
 
 export function testApiKeyStore(t: Test, name: string, openStore: OpenStore): Promise<unknown> {
@@ -51,6 +63,50 @@ export function testApiKeyStore(t: Test, name: string, openStore: OpenStore): Pr
       const key = await insert(apiKeys, 'same');
       await t.rejects(insert(apiKeys, 'same'));
       t.same(await apiKeys.listKeys(), [key]);
+    });
+
+    await t.test('a secret that exists fails no other write of the same moment', async (t) => {
+      const { apiKeys } = await openStore(t);
+      const key = await insert(apiKeys, 'same');
+      const results = await Promise.allSettled(['a', 'same', 'b'].map((hash) => insert(apiKeys, hash)));
+      t.same(
+        results.map(({ status }) => status),
+        ['fulfilled', 'rejected', 'fulfilled'],
+      );
+      t.same(
+        (await apiKeys.listKeys()).map(({ name }) => name),
+        [key.name, 'a', 'b'],
+      );
+    });
+
+    await t.test('of many keys made at once no more than there is room for are made', async (t) => {
+      const { apiKeys } = await openStore(t);
+      const expired = await insert(apiKeys, 'expired', { expiresAtMs: T0 });
+      await insert(apiKeys, 'brief', { expiresAtMs: T0 + 1 });
+      await apiKeys.replaceEnvironmentKey({ hash: 'environment', createdAtMs: T0 });
+      const hashes = Array.from({ length: API_KEYS_MAX }, (_, n) => `${n}`);
+      const keys = await Promise.all(hashes.map((hash) => tryInsert(apiKeys, hash)));
+      t.equal(keys.filter((key) => key !== null).length, API_KEYS_MAX - 2, 'an expired key takes no room');
+      t.same(keys.slice(-2), [null, null]);
+      t.equal((await apiKeys.listKeys()).length, API_KEYS_MAX + 1);
+
+      t.equal(await apiKeys.deleteKey(expired.id), 'deleted');
+      t.equal(await tryInsert(apiKeys, 'still full'), null);
+      t.ok(await tryInsert(apiKeys, 'first run', { origin: 'first-run' }), 'nobody is locked out');
+      t.equal(await apiKeys.deleteKey(keys[0]?.id ?? -1), 'deleted');
+      t.equal(await apiKeys.deleteKey(keys[1]?.id ?? -1), 'deleted');
+      t.ok(await tryInsert(apiKeys, 'room again'));
+    });
+
+    await t.test('the key of the environment is not deleted, also when it is not the last', async (t) => {
+      const { apiKeys } = await openStore(t);
+      await apiKeys.replaceEnvironmentKey({ hash: 'environment', createdAtMs: T0 });
+      const [environment] = await apiKeys.listKeys();
+      const id = environment?.id ?? -1;
+      t.equal(await apiKeys.deleteKey(id), 'environment');
+      await insert(apiKeys, 'other', { scopes: ['admin'] });
+      t.equal(await apiKeys.deleteKey(id), 'environment');
+      t.same((await apiKeys.listKeys())[0], environment);
     });
 
     await t.test('the last use is noted, also of a key that is gone by then', async (t) => {

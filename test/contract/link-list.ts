@@ -266,15 +266,15 @@ async function testFilters(t: Test, openStore: OpenStore): Promise<void> {
 
 /** More than the 10,000 that are looked at for one page. */
 const MANY = 10_600;
-/** More than the 1,000 matches that are fetched and sorted. */
-const COMMON = 1_300;
+/** More than the 4,000 matches that are fetched and sorted. */
+const COMMON = 4_100;
 
 async function testMany(t: Test, openStore: OpenStore): Promise<void> {
   const { links } = await openStore(t);
   await fill(links);
-  const common = Array.from({ length: COMMON }, (_, n) => keyAt(n * 3));
+  const common = Array.from({ length: COMMON }, (_, n) => keyAt(n * 2));
 
-  await t.test('more than 1,000 matches of a text come in order, page by page', async (t) => {
+  await t.test('more than 4,000 matches of a text come in order, page by page', async (t) => {
     for (const sort of LINK_SORTS) {
       const { items, pages } = await listAll(links, { q: 'common', sort });
       t.same(
@@ -289,7 +289,7 @@ async function testMany(t: Test, openStore: OpenStore): Promise<void> {
     }
   });
 
-  await t.test('more than 1,000 matches of a tag come in order, page by page', async (t) => {
+  await t.test('more than 4,000 matches of a tag come in order, page by page', async (t) => {
     for (const sort of LINK_SORTS) {
       const keys = await listKeys(links, { tag: 'common', sort });
       t.same(keys, sort.startsWith('-') ? common.toReversed() : common, sort);
@@ -298,7 +298,7 @@ async function testMany(t: Test, openStore: OpenStore): Promise<void> {
 
   await t.test('two common filters together, and a common one with a rare one', async (t) => {
     t.same(await listKeys(links, { q: 'common', tag: 'common', status: 'live' }), common);
-    t.same(await listKeys(links, { q: 'common', tag: 'rare' }), [keyAt(3)]);
+    t.same(await listKeys(links, { q: 'common', tag: 'rare' }), [keyAt(4)]);
     t.same(await listKeys(links, { q: 'last', tag: 'common' }), []);
     t.same(await listKeys(links, { q: 'common', status: 'disabled' }), []);
     t.same(await listKeys(links, { status: 'disabled' }), [keyAt(MANY - 1)]);
@@ -322,6 +322,16 @@ async function testMany(t: Test, openStore: OpenStore): Promise<void> {
     t.same((await listAll(links, { q: '^^' })).pages, [0, 0]);
   });
 
+  await t.test(
+    'a text of parts that most links have, and none has in this order, is found nowhere',
+    async (t) => {
+      for (const sort of LINK_SORTS) {
+        t.same(await listKeys(links, { q: 'uncommon odd', sort }), [], sort);
+        t.same(await listKeys(links, { q: 'common odds even', sort }), [keyAt(MANY - 2)], sort);
+      }
+    },
+  );
+
   await t.test('every link comes once in each order', async (t) => {
     const keys = Array.from({ length: MANY }, (_, n) => keyAt(n));
     for (const sort of ['-key', '-updated_at'] as const) {
@@ -335,14 +345,20 @@ function keyAt(n: number): string {
   return `x${String(n).padStart(5, '0')}`;
 }
 
+/** `uncommon odd` and `common odds even` have their parts of three characters from both titles. */
+function titleAt(n: number): string {
+  if (n === MANY - 2) return 'common odds even';
+  return n % 2 === 0 ? 'an uncommon one, odds even' : 'a common odd one, uncommon odds';
+}
+
 async function fill(links: LinkStore): Promise<void> {
   const commands = Array.from({ length: MANY }, (_, n) => {
-    const isCommon = n % 3 === 0 && n < COMMON * 3;
+    const isCommon = n % 2 === 0 && n < COMMON * 2;
     const isLast = n === MANY - 1;
     return createAs(keyAt(n), {
       url: 'https://e.x/',
-      title: isLast ? '~~ last' : null,
-      tags: [...(isCommon ? ['common'] : []), ...(n === 3 ? ['rare'] : [])],
+      title: isLast ? '~~ last' : titleAt(n),
+      tags: [...(isCommon ? ['common'] : []), ...(n === 4 ? ['rare'] : [])],
       status: isLast ? 'disabled' : 'enabled',
     });
   });

@@ -109,6 +109,19 @@ async function testCreate(t: Test, openStore: OpenStore): Promise<void> {
     t.same(await applyOne(links, { ...create, by: 'anonymous' }), { type: 'unchanged', link: second });
   });
 
+  await t.test('an answer that changes nothing takes no number', async (t) => {
+    const create = {
+      type: 'create',
+      candidates: ['kept'],
+      options: optionsFor('https://example.com/kept'),
+      reuseEqual: true,
+    } as const;
+    const link = await applyForLink(links, create);
+    await applyOne(links, create);
+    t.same(await applyOne(links, { ...create, reuseEqual: false }), KEY_TAKEN);
+    t.equal((await applyForLink(links, createAs('next-after-kept'))).seq, link.seq + 1);
+  });
+
   await t.test('with reuseEqual does not answer with a deleted link', async (t) => {
     const options = optionsFor('https://example.com/gone');
     const create = { type: 'create', candidates: ['gone1', 'gone2'], options, reuseEqual: true } as const;

@@ -1,6 +1,15 @@
 // API keys: making, listing, expiring and deleting them, and how a request carries one.
 import t from 'tap';
-import { invalidFields, makeKey, makeLink, problem, START, startHttp, timeAfter } from '../support/http.ts';
+import {
+  type Ask,
+  invalidFields,
+  makeKey,
+  makeLink,
+  problem,
+  START,
+  startHttp,
+  timeAfter,
+} from '../support/http.ts';
 import { ADMIN_KEY } from '../support/service.ts';
 
 const KEYS = '/api/v1/api-keys';
@@ -107,20 +116,37 @@ t.test('a deleted key is refused from then on', async (t) => {
 });
 
 t.test('the last key that can administrate for ever stays', async (t) => {
-  const { ask } = await startHttp(t);
-  await makeKey(ask, ['admin'], { expires_at: timeAfter(1000) });
-  await makeKey(ask, ['links:read', 'links:write']);
-  const refused = await ask('DELETE', `${KEYS}/1`);
+  const { ask, context } = await startHttp(t, { env: { ADMIN_API_KEY: '' } });
+  let first = '';
+  await context.ensureAdminKey((secret) => {
+    first = secret;
+  });
+  const askAsFirst: Ask = (method, path, options) => ask(method, path, { key: first, ...options });
+  await makeKey(askAsFirst, ['admin'], { expires_at: timeAfter(1000) });
+  await makeKey(askAsFirst, ['links:read', 'links:write']);
+  const refused = await ask('DELETE', `${KEYS}/1`, { key: first });
   t.equal(refused.status, 409);
   t.strictSame(
     refused.body,
     problem('conflict', 'This is the last key that can administrate for ever. Create another one first.'),
   );
-  const other = await makeKey(ask, ['admin']);
+  const other = await makeKey(askAsFirst, ['admin']);
   t.equal((await ask('DELETE', `${KEYS}/1`, { key: other })).status, 204);
-  t.equal((await ask('GET', KEYS)).status, 401);
+  t.equal((await ask('GET', KEYS, { key: first })).status, 401);
   t.equal((await ask('DELETE', `${KEYS}/4`, { key: other })).status, 409);
   t.equal((await ask('DELETE', `${KEYS}/2`, { key: other })).status, 204);
+});
+
+t.test('the key of ADMIN_API_KEY is removed where it is set', async (t) => {
+  const { ask } = await startHttp(t);
+  await makeKey(ask, ['admin']);
+  const { status, body } = await ask('DELETE', `${KEYS}/1`);
+  t.equal(status, 409);
+  t.strictSame(
+    body,
+    problem('conflict', 'This key is ADMIN_API_KEY. Unset or change the variable and restart.'),
+  );
+  t.equal((await ask('GET', KEYS)).status, 200);
 });
 
 t.test('there are at most 1,000 keys', async (t) => {

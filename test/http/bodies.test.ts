@@ -200,6 +200,21 @@ t.test('a body is nested 16 deep at most', async (t) => {
   t.equal(batch.status, 400);
 });
 
+t.test('a full batch has less structure than a body may have, and no body more', async (t) => {
+  const { ask } = await startHttp(t);
+  const tags = Array.from({ length: 20 }, (_, index) => `tag, [${index}]`);
+  const links = Array.from({ length: 1000 }, (_, index) => ({
+    ...{ key: `k${index}`, url: `${TARGET}?a={1,2},[:]`, title: '{},[]:', tags, status: 'enabled' },
+    ...{ redirect_status: 302, expires_at: '2027-01-01T00:00:00Z' },
+  }));
+  const full = await ask('POST', '/api/v1/links:batch', { body: { links } });
+  t.equal(full.status, 201);
+  const { status, body } = await ask('POST', '/api/v1/links:batch', { body: `[${'[],'.repeat(20_000)}0]` });
+  t.equal(status, 400);
+  const sentence = 'The body has more than 60000 brackets, braces, commas and colons. Send it in parts.';
+  t.strictSame(body, problem('invalid', sentence));
+});
+
 t.test('names that mean something to JavaScript are unknown fields like others', async (t) => {
   const { ask } = await startHttp(t);
   for (const name of ['__proto__', 'constructor', 'toString', 'hasOwnProperty']) {

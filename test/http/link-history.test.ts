@@ -233,6 +233,8 @@ t.test('questions about history and events that are not understood are refused',
   await makeLink(ask, { key: 'b', url: TARGET });
   const { body } = await ask('GET', '/api/v1/events?limit=1');
   const cursor = (body as Page).next_cursor;
+  const followed = await ask('GET', '/api/v1/events?after=0&limit=1');
+  const after = (followed.body as Page).next_cursor;
   const foreign = {
     cursor: 'does not belong to this request; use next_cursor of the page before with the same parameters',
   };
@@ -244,6 +246,8 @@ t.test('questions about history and events that are not understood are refused',
     '/api/v1/events?before=1': { before: 'is not a known field' },
     '/api/v1/events?limit=0': { limit: 'expected a whole number from 1 to 200' },
     [`/api/v1/events?after=1&cursor=${cursor}`]: foreign,
+    [`/api/v1/events?after=1&cursor=${after}`]: foreign,
+    [`/api/v1/events?cursor=${after}`]: foreign,
     [`/api/v1/links?cursor=${cursor}`]: foreign,
     [`/api/v1/links/a/history?cursor=${cursor}`]: foreign,
     '/api/v1/links/a/history?limit=201': { limit: 'expected a whole number from 1 to 200' },

@@ -1,5 +1,6 @@
 // Making, reading and changing single links under /api/v1/links, with ETags.
 import t from 'tap';
+import { AppError } from '../../app/kernel/errors.ts';
 import { invalidFields, linkBody, makeLink, problem, startHttp, timeAfter } from '../support/http.ts';
 
 const TARGET = 'https://example.com/a';
@@ -328,6 +329,46 @@ t.test('PUT under an If-Match makes nothing where there is nothing', async (t) =
     t.strictSame(body, problem('precondition_failed', MISMATCH));
   }
   t.equal((await ask('GET', '/api/v1/links/autumn')).status, 404);
+});
+
+t.test('PUT under "If-None-Match: *" makes a link where there is none, and changes none', async (t) => {
+  const { ask } = await startHttp(t);
+  const put = (key: string, url: string, headers = {}) =>
+    ask('PUT', `/api/v1/links/${key}`, { body: { url }, headers: { 'if-none-match': '*', ...headers } });
+  const made = await put('autumn', TARGET);
+  t.equal(made.status, 201);
+  t.equal(made.headers.get('etag'), '"1"');
+  t.equal(made.headers.get('location'), '/api/v1/links/autumn');
+  t.strictSame(made.body, linkBody({ key: 'autumn', url: TARGET }));
+  for (const url of [TARGET, 'https://example.org/']) {
+    const again = await put('autumn', url);
+    t.equal(again.status, 412);
+    t.match(again.body, { type: 'urn:fleetlink:error:precondition_failed', error: /"autumn".* taken/ });
+  }
+  t.strictSame((await ask('GET', '/api/v1/links/autumn')).body, made.body);
+  await ask('DELETE', '/api/v1/links/autumn');
+  t.equal((await put('autumn', TARGET)).status, 412, 'the key of a deleted link is reserved');
+  const answers = await Promise.all(Array.from({ length: 20 }, () => put('winter', TARGET)));
+  t.strictSame(answers.map(({ status }) => status).sort(), [201, ...Array<number>(19).fill(412)]);
+  const fault = invalidFields({ 'If-None-Match': 'expected * or nothing, and no If-Match beside it' });
+  for (const headers of [{ 'if-none-match': '"1"' }, { 'if-none-match': 'x' }, { 'if-match': '*' }]) {
+    const { status, body } = await put('spring', TARGET, headers);
+    t.equal(status, 400);
+    t.strictSame(body, fault);
+  }
+  t.equal((await ask('GET', '/api/v1/links/spring')).status, 404);
+});
+
+t.test('what else goes wrong under "If-None-Match: *" is answered as it is', async (t) => {
+  const unavailable = new AppError('unavailable', 'Not now.', { retryAfterSeconds: 1 });
+  const { ask } = await startHttp(t, {
+    wrapStore: (store) => ({ ...store, links: { ...store.links, apply: () => Promise.reject(unavailable) } }),
+  });
+  const { status } = await ask('PUT', '/api/v1/links/autumn', {
+    body: { url: TARGET },
+    headers: { 'if-none-match': '*' },
+  });
+  t.equal(status, 503);
 });
 
 t.test('of many changes of one version at a time, one is made', async (t) => {

@@ -55,6 +55,17 @@ t.test('the document names the release and the address of the service', async (t
   t.strictSame(document.servers, [{ url: 'https://sho.rt' }]);
 });
 
+t.test('the document names the conditions that a change may carry', async (t) => {
+  const { document } = await startHttp(t);
+  const item = document.paths['/api/v1/links/{key}'];
+  const headersOf = (method: string) =>
+    (item?.[method]?.parameters ?? []).flatMap(({ in: place, name }) => (place === 'header' ? [name] : []));
+  t.strictSame(headersOf('get'), ['If-None-Match']);
+  t.strictSame(headersOf('put'), ['If-Match', 'If-None-Match']);
+  t.strictSame(headersOf('patch'), ['If-Match']);
+  t.strictSame(headersOf('delete'), ['If-Match']);
+});
+
 t.test('the document says whether shortening needs a key', async (t) => {
   const keyed = [{ bearer: ['links:write'] }, { apiKey: ['links:write'] }];
   const open = await startHttp(t);

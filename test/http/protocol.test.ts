@@ -1,19 +1,27 @@
 // HTTP itself: methods, hosts, lengths, slow clients, and requests that the parser gives up on.
 import { once } from 'node:events';
+import { STATUS_CODES } from 'node:http';
+import net from 'node:net';
 import t, { type Test } from 'tap';
+import { PAGE_STYLE } from '../../app/http/pages.ts';
+import { createSecurityHeaders } from '../../app/http/security-headers.ts';
 import { makeLink, problem, startHttp } from '../support/http.ts';
 import { connect, type RawAnswer, readAnswers, sendRaw } from '../support/raw-http.ts';
+import { until } from '../support/until.ts';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
+/** As every other answer has them (test/http/security-headers.test.ts). */
+const SECURITY_HEADERS = Object.fromEntries(
+  chunk(createSecurityHeaders({ isHttps: false, styles: [PAGE_STYLE] })),
+);
+
+function chunk(list: readonly string[]): (readonly [string, string])[] {
+  return list.flatMap((name, index) => (index % 2 === 0 ? [[name, list[index + 1] as string] as const] : []));
+}
+
 /** What an answer that had to be written by hand looks like. */
-function handwritten(
-  t: Test,
-  answer: RawAnswer | undefined,
-  status: number,
-  title: string,
-  sentence: string,
-) {
+function handwritten(t: Test, answer: RawAnswer | undefined, status: number, code: string, sentence: string) {
   t.equal(answer?.status, status);
   const { 'x-request-id': requestId, ...headers } = Object.fromEntries(answer?.headers ?? []);
   t.match(requestId, UUID);
@@ -22,11 +30,11 @@ function handwritten(
     connection: 'close',
     'content-length': String(Buffer.byteLength(answer?.body ?? '')),
     'content-type': 'application/problem+json',
-    'x-content-type-options': 'nosniff',
+    ...Object.fromEntries(new Headers(SECURITY_HEADERS)),
   });
   t.strictSame(JSON.parse(answer?.body ?? ''), {
-    type: 'urn:fleetlink:error:invalid',
-    title,
+    type: `urn:fleetlink:error:${code}`,
+    title: STATUS_CODES[status],
     status,
     detail: sentence,
     error: sentence,
@@ -179,7 +187,7 @@ t.test('what is no HTTP is answered with a problem and closed', async (t) => {
   for (const bytes of requests) {
     const answers = await sendRaw(service.url, bytes);
     t.equal(answers.length, 1, JSON.stringify(bytes));
-    handwritten(t, answers[0], 400, 'Bad Request', sentence);
+    handwritten(t, answers[0], 400, 'invalid', sentence);
   }
   const lines = service.log().filter(({ msg }) => msg === 'malformed request');
   t.equal(lines.length, requests.length);
@@ -194,6 +202,98 @@ t.test('what is no HTTP is answered with a problem and closed', async (t) => {
   });
 });
 
+t.test('requests before one that is no HTTP are answered first, in their order', async (t) => {
+  const { ask, url, log } = await startHttp(t);
+  await makeLink(ask, { key: 'autumn', url: 'https://example.com/' });
+  const good = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+  const cases: Record<string, number[]> = {
+    [`${good('/autumn')}nonsense\r\n\r\n`]: [302, 400],
+    [`${good('/autumn')}${good('/api/v1/links')}${good('/autumn')}nonsense\r\n\r\n`]: [302, 401, 302, 400],
+    [`${good('/autumn')}GET / HTTP/1.1\r\nX: ${'x'.repeat(17 * 1024)}\r\n\r\n`]: [302, 431],
+    // A request whose body breaks off has the refusal for its answer, and so has none of its own.
+    [`${good('/autumn')}POST /shorten HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nZ\r\n`]:
+      [302, 400],
+    'GET /autumn HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nnonsense\r\n\r\n': [302],
+  };
+  for (const [bytes, statuses] of Object.entries(cases)) {
+    const answers = await sendRaw(url, bytes);
+    t.strictSame(
+      answers.map(({ status }) => status),
+      statuses,
+      JSON.stringify(bytes.slice(-100)),
+    );
+  }
+  t.equal(log().filter(({ msg }) => msg === 'malformed request').length, 4);
+});
+
+t.test('more that is no HTTP, while a request before it is under way, is refused once', async (t) => {
+  const lookups: ((link: null) => void)[] = [];
+  const { url } = await startHttp(t, {
+    wrapStore: (store) => ({
+      ...store,
+      links: { ...store.links, lookup: () => new Promise((resolve) => lookups.push(resolve)) },
+    }),
+  });
+  const socket = await connect(url);
+  const answers = readAnswers(socket);
+  socket.write('GET /autumn HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n');
+  await until('the store is asked', () => lookups.length === 1);
+  for (let count = 0; count < 3; count++) {
+    socket.write('more nonsense\r\n');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  lookups[0]?.(null);
+  t.strictSame(
+    (await answers).map(({ status }) => status),
+    [404, 400],
+  );
+});
+
+t.test('a client that is refused by hand and does not close is closed', async (t) => {
+  const { url, context } = await startHttp(t);
+  const { hostname, port } = new URL(url);
+  const socket = net.connect({ host: hostname, port: Number(port), allowHalfOpen: true });
+  t.teardown(() => socket.destroy());
+  socket.write('nonsense\r\n\r\n');
+  await once(socket.resume(), 'end');
+  // The clock stands still, so that a stop by itself ends nobody.
+  await context.publicListener.stop(30_000);
+});
+
+t.test('a client that does not take its answers is left after its time', async (t) => {
+  const asked = 1000;
+  const { url, log } = await startHttp(t, { limits: { answerTimeoutMs: 300, timeoutCheckMs: 20 } });
+  const startedAt = performance.now();
+  const socket = await connect(url);
+  // More than the buffers of the two kernels hold.
+  socket.write('GET /api/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(asked));
+  await until('a request counts as given up', () => log().some(({ status }) => status === 499));
+  t.ok(performance.now() - startedAt >= 300);
+  const answers = await readAnswers(socket);
+  t.ok(answers.length < asked, `${answers.length} answers came`);
+});
+
+t.test('an answer that takes its time to make is not hurt, nor one that waits behind it', async (t) => {
+  const lookups: ((link: null) => void)[] = [];
+  const { url } = await startHttp(t, {
+    limits: { answerTimeoutMs: 50, timeoutCheckMs: 10 },
+    wrapStore: (store) => ({
+      ...store,
+      links: { ...store.links, lookup: () => new Promise((resolve) => lookups.push(resolve)) },
+    }),
+  });
+  const socket = await connect(url);
+  socket.write('GET /autumn HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
+  await until('the store is asked', () => lookups.length === 1);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  lookups[0]?.(null);
+  const answers = await readAnswers(socket, { answers: 2 });
+  t.strictSame(
+    answers.map(({ status }) => status),
+    [404, 200],
+  );
+});
+
 t.test('headers of more than 16 kB are refused', async (t) => {
   const { url } = await startHttp(t);
   const request = (bytes: number) =>
@@ -201,7 +301,7 @@ t.test('headers of more than 16 kB are refused', async (t) => {
   const [fits] = await sendRaw(url, request(15 * 1024), { answers: 1 });
   t.equal(fits?.status, 200);
   const [large] = await sendRaw(url, request(17 * 1024));
-  handwritten(t, large, 431, 'Request Header Fields Too Large', 'The headers are larger than 16 kB.');
+  handwritten(t, large, 431, 'headers_too_large', 'The headers are larger than 16 kB.');
 });
 
 t.test('a client that is too slow with its headers or its body is told so and left', async (t) => {
@@ -211,7 +311,7 @@ t.test('a client that is too slow with its headers or its body is told so and le
     'POST /shorten HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n';
   for (const bytes of ['POST /short', head, `${head}\r\n{"url":`]) {
     const [slow] = await sendRaw(url, bytes);
-    handwritten(t, slow, 408, 'Request Timeout', 'The request came too slowly.');
+    handwritten(t, slow, 408, 'request_timeout', 'The request came too slowly.');
   }
   // Drop by drop is no way around it.
   const socket = await connect(url);

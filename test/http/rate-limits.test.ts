@@ -69,27 +69,25 @@ t.test('a limit of 0 is none', async (t) => {
   }
 });
 
-t.test('after too many wrong keys no key of this client is looked at for a while', async (t) => {
+t.test('after too many wrong keys a client waits before the next wrong one; right ones pass', async (t) => {
   const { ask, clock } = await startHttp(t, { env: { AUTH_FAILURES_PER_MINUTE: '2' } });
   const list = (key: string | null) => ask('GET', '/api/v1/links', { key });
   t.equal((await list('wrong')).status, 401);
   t.equal((await list(ADMIN_KEY)).status, 200);
   t.equal((await list('wrong')).status, 401);
-  for (const key of ['wrong', ADMIN_KEY]) {
-    const refused = await list(key);
-    t.equal(refused.status, 429);
-    t.equal(refused.headers.get('retry-after'), '30');
-    t.strictSame(
-      refused.body,
-      problem('rate_limited', 'Too many wrong API keys came from this address. Try again in 30 seconds.'),
-    );
-  }
+  const refused = await list('wrong');
+  t.equal(refused.status, 429);
+  t.equal(refused.headers.get('retry-after'), '30');
+  t.strictSame(
+    refused.body,
+    problem('rate_limited', 'Too many wrong API keys came from this address. Try again in 30 seconds.'),
+  );
+  t.equal((await list(ADMIN_KEY)).status, 200, 'who shares the address is not locked out');
   t.equal((await list(null)).status, 401, 'no key is no wrong key');
   t.equal((await shorten(ask)).status, 201);
   await clock.advance(30_000);
-  t.equal((await list(ADMIN_KEY)).status, 200);
   t.equal((await list('wrong')).status, 401);
-  t.equal((await list(ADMIN_KEY)).status, 429);
+  t.equal((await list('wrong')).status, 429);
 });
 
 /** Whether requests with these X-Forwarded-For headers are counted as one client. */

@@ -264,6 +264,8 @@ t.test('under hash a target for which all five keys are taken is answered with 5
     const { status } = await ask('POST', '/api/v1/links', { body: { url: TARGET, title: `${count}` } });
     t.equal(status, 201);
   }
-  const { status } = await ask('POST', '/api/v1/links', { body: { url: TARGET, title: '5' } });
+  const { status, headers, body } = await ask('POST', '/api/v1/links', { body: { url: TARGET, title: '5' } });
   t.equal(status, 503);
+  t.notOk(headers.has('retry-after'), 'the same keys would be tried again');
+  t.match(body, { detail: /Choose a key of your own/ });
 });

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { type HttpService, startHttp } from '../support/http.ts';
 import { connect, readAnswers } from '../support/raw-http.ts';
+import { until } from '../support/until.ts';
 
 const REQUEST = 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n';
 
@@ -83,4 +84,17 @@ t.test('a stop cuts at its deadline what is still in flight', async (t) => {
   for (const ms of [1000, 1000, 1000]) await clock.advance(ms);
   await stopped;
   t.strictSame(await answers, []);
+});
+
+t.test('a stop does not wait for its deadline when a client does not take its answers', async (t) => {
+  const { context, url } = await startHttp(t, { limits: { answerTimeoutMs: 300, timeoutCheckMs: 20 } });
+  const socket = await connect(url);
+  t.teardown(() => socket.destroy());
+  // More than the buffers of the two kernels hold.
+  socket.write('GET /api/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(1000));
+  const isAnswering = () =>
+    context.metrics.registry.metrics().then((text) => text.includes('/api/openapi.json'));
+  await until('the first answers are written', isAnswering);
+  // The clock stands still, so the deadline never comes.
+  await context.publicListener.stop(30_000);
 });

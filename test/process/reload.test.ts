@@ -97,6 +97,28 @@ t.test('reloads under load lose no request, and each brings a new process', asyn
   );
 });
 
+t.test('a process that is killed is replaced by itself', async (t) => {
+  const release = await buildRelease(t);
+  const port = String(await findFreePort());
+  const managementPort = String(await findFreePort());
+  const env = { PORT: port, MANAGEMENT_PORT: managementPort };
+  const pm2 = createPm2(t, serverEnvironment({ dataDir: makeFolder(t), env }));
+  await pm2.run('start', join(release, 'ecosystem.config.cjs'));
+  const url = `http://127.0.0.1:${port}`;
+  const readPid = async () => ((await ask('GET', `${url}/readyz`)).body as { pid: number }).pid;
+  const made = await ask('POST', `${url}/shorten`, { body: { url: 'https://example.com/kept' } });
+  const { key } = made.body as { key: string };
+  const killed = await readPid();
+  process.kill(killed, 'SIGKILL');
+  const pid = await until('another one answers', async () => {
+    // Between the two nobody listens.
+    const answering = await readPid().catch(() => killed);
+    return answering !== killed && answering;
+  });
+  t.not(pid, killed);
+  t.equal((await ask('GET', `${url}/${key}`)).headers.get('location'), 'https://example.com/kept');
+});
+
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

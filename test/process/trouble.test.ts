@@ -10,6 +10,7 @@ import t from 'tap';
 import { spawnServer, startServer } from '../support/server-process.ts';
 import { ask, makeFolder } from '../support/service.ts';
 import { makeUsedFolder, query, readRefusal } from '../support/trouble.ts';
+import { until } from '../support/until.ts';
 
 t.test('a configuration with faults is refused with all of them at once', async (t) => {
   const env = { PORT: 'http', LOG_LEVEL: 'loud', KEY_STRATEGY: 'sequential', ADMIN_API_KEY: 'too-short' };
@@ -20,7 +21,7 @@ t.test('a configuration with faults is refused with all of them at once', async 
       'The configuration is not valid.',
       '  PORT: expected a port number, got "http"',
       '  KEY_STRATEGY: expected one of random, counter, hash, got "sequential"',
-      '  ADMIN_API_KEY: expected at least 20 characters, got [secret]',
+      '  ADMIN_API_KEY: expected 20 to 200 ASCII characters without spaces, got [secret]',
       '  LOG_LEVEL: expected one of trace, debug, info, warn, error, fatal, silent, got "loud"',
     ].join('\n'),
   );
@@ -45,6 +46,19 @@ t.test('an address of another machine is refused', async (t) => {
     await readRefusal(t, { dataDir: makeFolder(t), env: { HOST: '192.0.2.1' } }),
     '192.0.2.1 is no address of this machine. Set HOST or MANAGEMENT_HOST to one that is.',
   );
+});
+
+t.test('without the figures for PM2 it serves all the same', async (t) => {
+  const server = await startServer(t, {
+    dataDir: makeFolder(t),
+    env: { FAULT: 'what talks to PM2 is not there', pm_id: '0' },
+    preload: ['test/support/fault.ts'],
+  });
+  const line = await until('it is told', () =>
+    server.log().find(({ msg }) => msg === 'PM2 shows no figures'),
+  );
+  t.match(line, { level: 'warn', err: { message: 'injected' } });
+  t.equal((await ask('GET', `${server.url}/healthz`)).status, 200);
 });
 
 t.test('a start that fails by a defect logs its stack, once', async (t) => {

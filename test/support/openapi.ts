@@ -171,7 +171,7 @@ function checkProblem({ method, status, headers, body }: Conversation): string[]
       [problem.title !== STATUS_CODES[status], `has the title ${problem.title}`],
       [problem.detail !== problem.error, 'says two different things in detail and error'],
       [code === 'unauthorized' && !headers.has('www-authenticate'), 'has no WWW-Authenticate'],
-      [(code === 'rate_limited' || code === 'unavailable') && !hasRetryAfter, 'has no Retry-After'],
+      [code === 'rate_limited' && !hasRetryAfter, 'has no Retry-After'],
     ]),
   ];
 }

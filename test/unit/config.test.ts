@@ -36,12 +36,28 @@ t.test('an empty value is one that was not given', async (t) => {
 });
 
 t.test('production listens on every address and asks for a key', async (t) => {
-  t.same(parseConfig({ NODE_ENV: 'production' }), {
+  t.same(parseConfig({ NODE_ENV: 'production', BASE_URL: 'HTTPS://Sho.rt:443' }), {
     ...DEFAULTS,
     NODE_ENV: 'production',
+    BASE_URL: 'https://sho.rt',
     HOST: '0.0.0.0',
     ANONYMOUS_SHORTEN: false,
   });
+});
+
+t.test('production needs a BASE_URL', async (t) => {
+  const fault = 'BASE_URL: expected a value in production, such as https://sho.rt: short URLs begin with it';
+  t.throws(() => parseConfig({ NODE_ENV: 'production' }), {
+    message: `The configuration is not valid.\n  ${fault}`,
+  });
+});
+
+t.test('a NODE_ENV that nobody knows is refused, and origins are kept as browsers write them', async (t) => {
+  t.throws(() => parseConfig({ NODE_ENV: 'prod' }), {
+    message:
+      'The configuration is not valid.\n  NODE_ENV: expected one of development, test, production, got "prod"',
+  });
+  t.same(parseConfig({ CORS_ORIGINS: 'https://App.example:443' }).CORS_ORIGINS, ['https://app.example']);
 });
 
 t.test('BASE_URL follows PORT', async (t) => {
@@ -168,8 +184,9 @@ for (const [name, value, sentence] of BAD_VALUES) {
 
 t.test('the value of a secret is not shown', async (t) => {
   for (const [value, sentence] of [
-    ['canary', 'expected at least 20 characters'],
-    ['canary'.repeat(50), 'expected at most 200 characters'],
+    ['canary', 'expected 20 to 200 ASCII characters without spaces'],
+    ['canary'.repeat(50), 'expected 20 to 200 ASCII characters without spaces'],
+    ['correct horse battery staple', 'expected 20 to 200 ASCII characters without spaces'],
   ] as const) {
     t.throws(() => parseConfig({ ADMIN_API_KEY: value }), {
       message: `The configuration is not valid.\n  ADMIN_API_KEY: ${sentence}, got [secret]`,
@@ -191,7 +208,7 @@ t.test('every fault is reported at once, in the order of the table', async (t) =
       '  PORT: expected a port number, got "x"',
       '  MANAGEMENT_PORT: expected a port number, got "x"',
       '  KEY_STRATEGY: expected one of random, counter, hash, got "uuid"',
-      '  ADMIN_API_KEY: expected at least 20 characters, got [secret]',
+      '  ADMIN_API_KEY: expected 20 to 200 ASCII characters without spaces, got [secret]',
       '  LOG_LEVEL: expected one of trace, debug, info, warn, error, fatal, silent, got "x"',
     ].join('\n'),
   });

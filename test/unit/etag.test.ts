@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { isNotModified, readIfMatch, toEtag } from '../../app/http/etag.ts';
+import { isCreateOnly, isNotModified, readIfMatch, toEtag } from '../../app/http/etag.ts';
 import { AppError } from '../../app/kernel/errors.ts';
 import { propertyRuns } from '../support/property.ts';
 
@@ -54,6 +54,21 @@ t.test('If-None-Match compares weakly', async (t) => {
   for (const header of ['*', '"3"', 'W/"3"', '"1", W/"3"', '"x", "3"'])
     t.ok(isNotModified(header, 3), header);
   for (const header of ['"4"', '"33"', '"03"', 'W/"4"', '""']) t.notOk(isNotModified(header, 3), header);
+});
+
+t.test('If-None-Match makes a PUT create only, or is refused', async (t) => {
+  t.equal(isCreateOnly({}), false);
+  t.equal(isCreateOnly({ 'if-match': '*' }), false);
+  t.equal(isCreateOnly({ 'if-none-match': '*' }), true);
+  t.equal(isCreateOnly({ 'if-none-match': ' * ' }), true);
+  const fault = { field: 'If-None-Match', message: 'expected * or nothing, and no If-Match beside it' };
+  for (const header of ['', '"3"', 'W/"3"', '*, "3"', '**', '"*"']) {
+    t.throws(() => isCreateOnly({ 'if-none-match': header }), { code: 'invalid', faults: [fault] }, header);
+  }
+  t.throws(() => isCreateOnly({ 'if-none-match': '*', 'if-match': '"3"' }), {
+    code: 'invalid',
+    faults: [fault],
+  });
 });
 
 t.test('any versions written as ETags are read back', async (t) => {

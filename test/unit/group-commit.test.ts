@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import t, { type Test } from 'tap';
 import type { Dialect } from '../../app/store/dialect.ts';
 import { createGroupCommit } from '../../app/store/group-commit.ts';
@@ -8,7 +8,11 @@ import type { Tables } from '../../app/store/tables.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 
 /** Group commit on a real file, with the groups counted on their way to the database. */
-async function open(t: Test, wrap: (dialect: Dialect) => Dialect = (dialect) => dialect) {
+async function open(
+  t: Test,
+  wrap: (dialect: Dialect) => Dialect = (dialect) => dialect,
+  onCommitted: () => void = () => undefined,
+) {
   const sqlite = createSqliteDialect({ clock: createFakeClock(), random: () => 0 });
   const db = await openLinksDb({ dataDir: t.testdir(), migrate: 'auto', dialect: sqlite });
   t.teardown(() => db.close());
@@ -24,7 +28,10 @@ async function open(t: Test, wrap: (dialect: Dialect) => Dialect = (dialect) => 
   };
   const writes = createGroupCommit(db.writer, {
     dialect: wrap(dialect),
-    onCommitted: () => log.push('told'),
+    onCommitted() {
+      log.push('told');
+      onCommitted();
+    },
   });
   const values = async () =>
     (await db.reader.selectFrom('host_state').select('name').execute()).map((row) => row.name);
@@ -78,12 +85,39 @@ t.test('a group holds at most 200 commands, unless one call has more', async (t)
   t.same(groups, [['0:150', '1:50'], ['2:1'], ['3:500'], ['4:199', '5:1'], ['6:200'], ['7:200']]);
 });
 
-t.test('a failure rejects every call of the group, and the next group works', async (t) => {
+t.test('a call that fails is undone and rejected alone', async (t) => {
   const { writes, log, values } = await open(t);
   const failure = new Error('defect');
+  const failing = async (db: Kysely<Tables>) => {
+    await insert('b')(db);
+    throw failure;
+  };
   const results = await Promise.allSettled([
     writes.run(1, insert('a')),
-    writes.run(1, () => Promise.reject(failure)),
+    writes.run(1, failing),
+    writes.run(1, insert('a')),
+    writes.run(1, insert('c')),
+  ]);
+  t.match(results, [
+    { status: 'fulfilled', value: 'a' },
+    { status: 'rejected', reason: failure },
+    { status: 'rejected', reason: { code: 'SQLITE_CONSTRAINT_PRIMARYKEY' } },
+    { status: 'fulfilled', value: 'c' },
+  ]);
+  t.same(await values(), ['a', 'c']);
+  t.same(log, ['begin', 'committed', 'told']);
+});
+
+t.test('a transaction that ends in the middle rejects every call, and the next group works', async (t) => {
+  const { writes, log, values } = await open(t);
+  const failure = new Error('the disk is full');
+  const ending = async (db: Kysely<Tables>) => {
+    await sql`rollback`.execute(db);
+    throw failure;
+  };
+  const results = await Promise.allSettled([
+    writes.run(1, insert('a')),
+    writes.run(1, ending),
     writes.run(1, insert('c')),
   ]);
   t.same(results, Array(3).fill({ status: 'rejected', reason: failure }));
@@ -94,17 +128,37 @@ t.test('a failure rejects every call of the group, and the next group works', as
   t.same(log, ['begin', 'begin', 'committed', 'told']);
 });
 
-t.test('an error of the driver is translated once for the group', async (t) => {
+t.test('what was committed is answered as such, also when telling of it fails', async (t) => {
+  const { writes, values } = await open(
+    t,
+    (dialect) => dialect,
+    () => {
+      throw new Error('telling');
+    },
+  );
+  const call = writes.run(1, insert('a'));
+  await t.rejects(writes.close(), { message: 'telling' });
+  t.equal(await call, 'a');
+  t.same(await values(), ['a']);
+});
+
+t.test('an error of the driver is translated, of one call and of the transaction', async (t) => {
   const { writes, db } = await open(t);
   const readOnly = async () => {
     await insert('x')(db.reader as Kysely<Tables>);
   };
-  await t.rejects(writes.run(1, readOnly), {
+  const told = {
     name: 'AppError',
     code: 'unavailable',
     message: 'The database cannot be written to. Links still redirect.',
     retryAfterSeconds: 1,
+  };
+  await t.rejects(writes.run(1, readOnly), told);
+  const ended = writes.run(1, async (connection) => {
+    await sql`rollback`.execute(connection);
+    await readOnly();
   });
+  await t.rejects(ended, told);
 });
 
 t.test('20,000 commands wait at most; what comes then is refused and later ones are not', async (t) => {

@@ -110,6 +110,42 @@ t.test('a batch that is not atomic is a unit for each link', async (t) => {
   );
 });
 
+t.test('what was committed before the store failed is told, and the failure for the rest', async (t) => {
+  const failure = new AppError('unavailable', 'The disk is full.');
+  let applied = 0;
+  const { service, calls } = start({
+    answer: (units) => {
+      applied += units.length;
+      if (applied > 200) throw failure;
+      return created(units);
+    },
+  });
+  const drafts = Array.from({ length: 350 }, (_, n) => ({ url: `https://example.com/${n}` }));
+  const results = await service.createMany(drafts, 'x', false);
+  t.equal(results.length, 350);
+  t.ok(results.slice(0, 200).every((result) => !(result instanceof AppError) && result.isNew));
+  t.ok(results.slice(200).every((result) => result === failure));
+  t.equal(calls.length, 3, 'the last portion is not tried');
+});
+
+t.test('a defect of the store is not an answer', async (t) => {
+  const answer = () => {
+    throw new TypeError('injected');
+  };
+  const { service } = start({ answer });
+  await t.rejects(service.createMany([{ url: 'https://example.com/' }], 'x', false), { message: 'injected' });
+});
+
+t.test('where keys follow from the target trying again is no advice', async (t) => {
+  const keys = { reuseEqual: true, propose: async () => [['a', 'b']] };
+  const { service } = start({ answer: refusing('key_taken'), keys });
+  await t.rejects(service.create({ url: 'https://example.com/' }, 'x'), {
+    code: 'unavailable',
+    message: 'All 5 keys that belong to this target lead elsewhere. Choose a key of your own.',
+    retryAfterSeconds: null,
+  });
+});
+
 t.test('an equal link that was there already is no new one', async (t) => {
   const { service } = start({ answer: answering('unchanged') });
   t.same(await service.create({ url: 'https://example.com/' }, 'x'), { link: LINK, isNew: false });

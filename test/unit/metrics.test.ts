@@ -6,11 +6,11 @@ t.test('the names and labels are those that dashboards ask for', async (t) => {
     release: 'r1',
     pid: 7,
   });
-  countRequest({ route: '/:key', method: 'GET', status: 302 });
-  countRequest({ route: '/:key', method: 'GET', status: 302 });
+  countRequest({ route: '/{key}', method: 'GET', status: 302 });
+  countRequest({ route: '/{key}', method: 'GET', status: 302 });
   await registry.metrics();
-  countRequest({ route: '/:key', method: 'GET', status: 302 });
-  requestDuration.observe(0.15, '/:key');
+  countRequest({ route: '/{key}', method: 'GET', status: 302 });
+  requestDuration.observe(0.15, '/{key}');
   redirectDuration.observe(0.2);
   redirectDuration.observe(0.21);
   redirectDuration.observe(11);
@@ -18,9 +18,9 @@ t.test('the names and labels are those that dashboards ask for', async (t) => {
   const text = await registry.metrics();
   const lines = text.split('\n').filter((line) => /^(?:fleetlink|http)_/.test(line));
   t.ok(lines.includes('fleetlink_process_info{release="r1",pid="7"} 1'));
-  t.ok(lines.includes('http_requests_total{route="/:key",method="GET",status="302"} 3'));
-  t.ok(lines.includes('http_request_duration_seconds_bucket{le="0.1",route="/:key"} 0'));
-  t.ok(lines.includes('http_request_duration_seconds_bucket{le="0.2",route="/:key"} 1'));
+  t.ok(lines.includes('http_requests_total{route="/{key}",method="GET",status="302"} 3'));
+  t.ok(lines.includes('http_request_duration_seconds_bucket{le="0.1",route="/{key}"} 0'));
+  t.ok(lines.includes('http_request_duration_seconds_bucket{le="0.2",route="/{key}"} 1'));
   t.ok(
     lines.includes('fleetlink_redirect_duration_seconds_bucket{le="0.2"} 1'),
     'the edge at 0.2 s is inside',

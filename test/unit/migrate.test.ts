@@ -169,14 +169,14 @@ const OPEN_STORE = `
   const store = await openSqliteStore({ dataDir: process.argv[1], migrate: 'auto', clock, random: Math.random });
   const first = await store.links.takeNumbers(1);
   await store.close();
-  process.stdout.write(store.schemaVersion + ' ' + first);
+  process.stdout.write(String(first));
 `;
 
 t.test('several processes that make a database at once all start on it', async (t) => {
   for (let round = 0; round < 3; round++) {
     const dataDir = t.testdir();
     const answers = await Promise.all(Array.from({ length: 4 }, () => runModule(OPEN_STORE, dataDir)));
-    t.same(answers.toSorted(), ['1 1', '1 2', '1 3', '1 4']);
+    t.same(answers.toSorted(), ['1', '2', '3', '4']);
   }
 });
 

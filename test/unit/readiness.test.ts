@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { DrainStore } from '../../app/health/drain.ts';
 import {
+  createReadiness,
   decideReadiness,
   FREE_BYTES_MIN,
+  type Readiness,
   type ReadinessDeps,
-  readReadiness,
 } from '../../app/health/readiness.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 
@@ -35,14 +36,15 @@ t.test('the facts are asked of the store, the clock, the process and the disk', 
     writeDrainUntilMs: async () => undefined,
   });
   const read = (changes: Partial<ReadinessDeps> = {}) =>
-    readReadiness({
+    createReadiness({
       clock,
       drain: drainUntil(null),
       probeStore: async () => undefined,
       dataDir,
-      isStopping: () => false,
+      isDraining: () => false,
+      onChange: () => undefined,
       ...changes,
-    });
+    })();
   const ready = { status: 'ready', reasons: [] };
   const draining = { status: 'draining', reasons: ['drain'] };
   const unready = { status: 'unready', reasons: ['links_db'] };
@@ -50,7 +52,7 @@ t.test('the facts are asked of the store, the clock, the process and the disk', 
   t.same(await read(), ready);
   t.same(await read({ drain: drainUntil(1001) }), draining);
   t.same(await read({ drain: drainUntil(1000) }), ready, 'a drain whose time is over is none');
-  t.same(await read({ isStopping: () => true }), draining);
+  t.same(await read({ isDraining: () => true }), draining);
   t.same(await read({ probeStore: () => Promise.reject(new Error('SQLITE_CORRUPT')) }), unready);
   t.same(
     await read({
@@ -59,4 +61,32 @@ t.test('the facts are asked of the store, the clock, the process and the disk', 
     unready,
   );
   t.same(await read({ dataDir: join(dataDir, 'missing') }), { status: 'degraded', reasons: ['disk'] });
+});
+
+t.test('a change is told once, with what is behind it', async (t) => {
+  let error: Error | null = null;
+  const told: [Readiness['status'], unknown][] = [];
+  const read = createReadiness({
+    clock: createFakeClock(),
+    drain: { readDrainUntilMs: async () => null, writeDrainUntilMs: async () => undefined },
+    probeStore: async () => {
+      if (error !== null) throw error;
+    },
+    dataDir: t.testdir(),
+    isDraining: () => false,
+    onChange: ({ status }, cause) => told.push([status, cause]),
+  });
+  await read();
+  t.same(told, [], 'ready is how it begins');
+  error = new Error('SQLITE_CORRUPT');
+  await read();
+  await read();
+  t.same(told, [['unready', error]]);
+  const cause = error;
+  error = null;
+  await read();
+  t.same(told, [
+    ['unready', cause],
+    ['ready', null],
+  ]);
 });

@@ -148,6 +148,36 @@ t.test(
   },
 );
 
+t.test('a rollback that fails for another reason is told', async (t) => {
+  const { path } = openTable(t);
+  const connection = new Database(path);
+  t.teardown(() => connection.close());
+  const prepare = (text: string) => {
+    if (text === 'rollback') throw new Database.SqliteError('disk I/O error', 'SQLITE_IOERR_READ');
+    return connection.prepare(text);
+  };
+  const database = { prepare, close: () => undefined };
+  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database }) });
+  const dialect = createSqliteDialect({ clock: createJumpingClock().clock, random: () => 0 });
+  const failing = dialect.transaction(db, () => Promise.reject(new Error('work')));
+  await t.rejects(failing, { code: 'SQLITE_IOERR_READ' });
+});
+
+t.test('a savepoint is undone alone; of a transaction that is over it says so', async (t) => {
+  const { db, rows, connection } = openTable(t);
+  const dialect = createSqliteDialect({ clock: createJumpingClock().clock, random: () => 0 });
+  await dialect.transaction(db, async (connection) => {
+    await insert(1)(connection);
+    await sql`savepoint here`.execute(connection);
+    await insert(2)(connection);
+    t.equal(await dialect.undoTo(connection, 'here'), true);
+  });
+  t.same(rows(), [1]);
+  t.equal(await dialect.undoTo(db, 'here'), false);
+  connection.close();
+  await t.rejects(dialect.undoTo(db, 'here'), { message: 'The database connection is not open' });
+});
+
 t.test('a connection that is gone cannot roll back, and that is told', async (t) => {
   const { db, connection } = openTable(t);
   const dialect = createSqliteDialect({ clock: createJumpingClock().clock, random: () => 0 });

@@ -1,6 +1,6 @@
 /** `/api/v1/api-keys`: who may use the API. */
 
-import { type ApiKeyStore, createSecret, hashSecret } from '../../auth/api-key.ts';
+import { API_KEYS_MAX, type ApiKeyStore, createSecret, hashSecret } from '../../auth/api-key.ts';
 import { apiKeyBody, apiKeyView, createdApiKeyView, toApiKeyView } from '../../auth/api-key-schema.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { AppError } from '../../kernel/errors.ts';
@@ -14,8 +14,6 @@ export interface ApiKeyRouteDeps {
 }
 
 const API_KEYS_PATH = '/api/v1/api-keys';
-/** Nobody can look after more; it bounds the list, which has one page. */
-const API_KEYS_MAX = 1000;
 
 export function createApiKeyRoutes({ store, clock, randomBytes }: ApiKeyRouteDeps): Route[] {
   return [
@@ -25,7 +23,12 @@ export function createApiKeyRoutes({ store, clock, randomBytes }: ApiKeyRouteDep
       path: API_KEYS_PATH,
       summary: 'List API keys',
       access: 'admin',
-      replies: { 200: { description: `All of them, at most ${API_KEYS_MAX}.`, schema: pageOf(apiKeyView) } },
+      replies: {
+        200: {
+          description: `All of them: at most ${API_KEYS_MAX} that are valid, and those that are expired.`,
+          schema: pageOf(apiKeyView),
+        },
+      },
       async handle() {
         return {
           status: 200,
@@ -47,15 +50,13 @@ export function createApiKeyRoutes({ store, clock, randomBytes }: ApiKeyRouteDep
       errors: ['conflict', 'unavailable'],
       async handle({ body }) {
         const { name, scopes, expires_at: expiresAtMs = null } = body;
-        if ((await store.listKeys()).length >= API_KEYS_MAX) {
-          throw new AppError(
-            'conflict',
-            `There are ${API_KEYS_MAX} API keys already. Delete one that is not used.`,
-          );
-        }
         const secret = createSecret(randomBytes);
         const draft = { name, scopes, origin: 'user', createdAtMs: clock.nowMs(), expiresAtMs } as const;
         const key = await store.insertKey(draft, hashSecret(secret));
+        if (key === null) {
+          const message = `There are ${API_KEYS_MAX} API keys already. Delete one that is not used.`;
+          throw new AppError('conflict', message);
+        }
         const headers = { Location: `${API_KEYS_PATH}/${key.id}` };
         return { status: 201, body: { ...toApiKeyView(key), secret }, headers };
       },
@@ -77,6 +78,11 @@ export function createApiKeyRoutes({ store, clock, randomBytes }: ApiKeyRouteDep
             return { status: 204 };
           case 'not_found':
             throw new AppError('not_found', 'There is no such API key.');
+          case 'environment':
+            throw new AppError(
+              'conflict',
+              'This key is ADMIN_API_KEY. Unset or change the variable and restart.',
+            );
           case 'last_admin':
             throw new AppError(
               'conflict',

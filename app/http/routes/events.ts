@@ -17,7 +17,7 @@ export function createEventsRoute({ store, views }: { store: LinkStore; views: L
     query: eventsQuery,
     replies: { 200: { description: 'A page of changes.', schema: pageOf(eventView) } },
     async handle({ query }) {
-      const question = query.after === undefined ? 'events' : 'events after';
+      const question = query.after === undefined ? 'events' : `events after ${query.after}`;
       const position = decodeCursor(question, query.cursor)?.id ?? null;
       const limit = query.limit ?? PAGE_LIMIT_DEFAULT;
       const range = query.after === undefined ? { before: position } : { after: position ?? query.after };

@@ -16,7 +16,7 @@ import type { LinkRef, LinkStore } from '../../links/link-store.ts';
 import type { LinkViews } from '../../links/link-view.ts';
 import type { CreationLimit } from '../creation-limit.ts';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
-import { isNotModified, readIfMatch, toEtag } from '../etag.ts';
+import { isCreateOnly, isNotModified, readIfMatch, toEtag } from '../etag.ts';
 import { pageOf } from '../page.ts';
 import { defineRoute, type Reply, type Route } from '../route.ts';
 
@@ -117,16 +117,22 @@ export function createLinkRoutes({ links, store, schemas, views, limitCreation }
       id: 'putLink',
       method: 'put',
       path: LINK_PATH,
-      summary: 'Create a link under this key, or replace what it is; idempotent',
+      summary:
+        'Create a link under this key, or replace what it is; idempotent. With "If-None-Match: *" only create it',
       access: 'links:write',
       body: schemas.put,
-      reads: ['If-Match'],
+      reads: ['If-Match', 'If-None-Match'],
       replies: { 200: { ...made, description: 'The link as it is now.' }, 201: made },
       errors: ['conflict', 'precondition_failed', 'rate_limited', 'unavailable'],
       async handle({ params, body, headers, principal, client }) {
         const key = readNewKey(params);
-        limitCreation(principal, client, 1);
+        const isNewOnly = isCreateOnly(headers);
         const request = { by: principal.id, ifVersion: readIfMatch(headers['if-match']) };
+        limitCreation(principal, client, 1);
+        if (isNewOnly) {
+          const { link } = await links.create({ ...body, key }, principal.id).catch(refuseExisting);
+          return created(link, true);
+        }
         const { link, isNew } = await links.put(key, body, request);
         return created(link, isNew);
       },
@@ -186,6 +192,13 @@ function readNewKey(params: Readonly<Record<string, string>>): string {
   const fault = findKeyFault(key);
   if (fault !== null) throw invalid([fault]);
   return key;
+}
+
+/** To a client that says `If-None-Match: *`, a key that is taken is no conflict but what it had asked about. */
+function refuseExisting(error: unknown): never {
+  if (error instanceof AppError && error.code === 'conflict')
+    throw new AppError('precondition_failed', error.message);
+  throw error;
 }
 
 function requireAdmin(principal: Principal): void {

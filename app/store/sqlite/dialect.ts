@@ -7,7 +7,7 @@ import Database from 'better-sqlite3';
 import { type Kysely, sql } from 'kysely';
 import type { Clock } from '../../kernel/clock.ts';
 import { AppError } from '../../kernel/errors.ts';
-import type { Dialect } from '../dialect.ts';
+import type { Dialect, IdSource } from '../dialect.ts';
 import type { Tables } from '../tables.ts';
 
 /** How long a write waits for another process's write before it is answered with 503. */
@@ -54,11 +54,14 @@ export function createSqliteDialect({ clock, random }: SqliteDialectDeps): Diale
           await sql`commit`.execute(connection);
           return result;
         } catch (error) {
-          await rollback(connection);
+          await unlessOver(sql`rollback`.execute(connection));
           throw error;
         }
       });
     },
+
+    undoTo: (connection, savepoint) =>
+      unlessOver(sql`rollback to savepoint ${sql.id(savepoint)}`.execute(connection)),
 
     translateError: translateSqliteError,
 
@@ -73,29 +76,70 @@ export function createSqliteDialect({ clock, random }: SqliteDialectDeps): Diale
       if (text !== null) await sql`insert into link_search (rowid, text) values (${id}, ${text})`.execute(db);
     },
 
-    searchSource(needle) {
-      if ([...needle].length < TRIGRAM) return null;
-      const phrase = `"${needle.replaceAll('"', '""')}"`;
-      return {
-        id: sql`link_search.rowid`,
-        from: sql`link_search`,
-        where: sql`link_search match ${phrase}`,
-      };
-    },
+    searchSource,
 
     matchesText: (needle) => sql`instr(links.search, ${needle}) > 0`,
+
+    idsIn: (ids) => sql`(select value from json_each(${JSON.stringify(ids)}))`,
   };
 }
 
-const TRIGRAM = 3;
+/** SQLite's name for "there is no transaction" and "there is no such savepoint", of statements that cannot be misspelt. */
+const NOTHING_TO_UNDO = 'SQLITE_ERROR';
 
-/** A full disk ends the transaction by itself; then there is nothing to roll back and SQLite says so. */
-async function rollback(connection: Kysely<Tables>): Promise<void> {
+/** A full disk ends the transaction by itself; then there is nothing to undo and SQLite says so. */
+async function unlessOver(undoing: Promise<unknown>): Promise<boolean> {
   try {
-    await sql`rollback`.execute(connection);
+    await undoing;
+    return true;
   } catch (error) {
-    if (!(error instanceof Database.SqliteError)) throw error;
+    if (error instanceof Database.SqliteError && error.code === NOTHING_TO_UNDO) return false;
+    throw error;
   }
+}
+
+const TRIGRAM = 3;
+/** Entries of each trigram's list that are looked at to guess which list is short: at most 20,000 for a search. */
+const SAMPLE = 100;
+/** Entries that one reading of several lists may step over: about 20 ms. */
+const ENTRIES_MAX = 400_000;
+/** More lists than this exclude hardly any row more. */
+const TRIGRAMS_MAX = 8;
+
+/**
+ * FTS5 looks for a phrase, or for several words, by walking all their lists side by side until they agree, and a limit or
+ * a range of ids does not stop it before. One list alone is walked from any place at once: so a walk follows the rarest
+ * trigram, and only reading a source once uses as many as may be walked to their ends.
+ */
+async function searchSource(db: Kysely<Tables>, needle: string): Promise<IdSource | null> {
+  const [rarest, ...others] = await sortByRarity(db, trigramsOf(needle));
+  if (rarest === undefined) return null;
+  const { rows } = await sql<{ last: number | null }>`select max(id) as last from links`.execute(db);
+  const count = Math.min(TRIGRAMS_MAX, Math.floor(ENTRIES_MAX / (rows[0]?.last ?? 1)));
+  const matches = (words: readonly string[]) => sql<boolean>`link_search match ${words.join(' AND ')}`;
+  return {
+    id: sql`link_search.rowid`,
+    from: sql`link_search`,
+    where: matches([rarest]),
+    narrowed: matches([rarest, ...others.slice(0, Math.max(0, count - 1))]),
+  };
+}
+
+/** Each part of three characters once, quoted for FTS5. */
+function trigramsOf(needle: string): string[] {
+  const characters = [...needle];
+  const trigrams = characters.slice(TRIGRAM - 1).map((_, at) => characters.slice(at, at + TRIGRAM).join(''));
+  return [...new Set(trigrams)].map((trigram) => `"${trigram.replaceAll('"', '""')}"`);
+}
+
+/** The further the first entries of a list reach, the rarer its trigram; a list that ends before is the shortest. */
+async function sortByRarity(db: Kysely<Tables>, trigrams: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ trigram: string }>`
+    select value as trigram,
+      (select rowid from link_search where link_search match value order by rowid limit 1 offset ${SAMPLE}) as reach
+    from json_each(${JSON.stringify(trigrams)})
+    order by reach desc nulls first`.execute(db);
+  return rows.map(({ trigram }) => trigram);
 }
 
 function isBusy(error: unknown): boolean {

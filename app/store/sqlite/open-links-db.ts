@@ -21,7 +21,6 @@ export interface LinksDb {
   readonly reader: Kysely<Tables>;
   /** The reading connection itself, for prepared statements. */
   readonly readerConnection: Database.Database;
-  readonly schemaVersion: number;
   close(): void;
 }
 
@@ -70,7 +69,7 @@ async function open(path: string, { dataDir, migrate: mode, dialect }: OpenLinks
     writing.pragma('foreign_keys = ON');
     writing.pragma(`journal_size_limit = ${WAL_BYTES_MAX}`);
     const writer = toKysely(writing);
-    const schema = await migrate(writer, dialect, { mode, migrations: MIGRATIONS, name: path });
+    await migrate(writer, dialect, { mode, migrations: MIGRATIONS, name: path });
     const reading = connect({ readonly: true });
     probePages(reading);
     for (const connection of connections) connection.pragma('busy_timeout = 0');
@@ -78,7 +77,6 @@ async function open(path: string, { dataDir, migrate: mode, dialect }: OpenLinks
       writer,
       reader: toKysely(reading),
       readerConnection: reading,
-      schemaVersion: schema.version,
       close: () => closeAll(connections),
     };
   } catch (error) {
@@ -116,13 +114,29 @@ function toKysely(connection: Database.Database): Kysely<Tables> {
  */
 function probePages(connection: Database.Database): void {
   const tables = connection
-    .prepare("select name from sqlite_schema where type = 'table' and sql like 'create table%'")
+    .prepare<[], string>("select name from sqlite_schema where type = 'table' and sql like 'create table%'")
     .pluck()
     .all();
+  // A partial index serves only a query that repeats its condition, which ends the text the index was made with.
+  const indexes = connection.prepare<[string], { name: string; condition: string }>(
+    `select name, iif(partial, substr(sql, instr(sql, ' where ')), '') as condition
+     from pragma_index_list(?) join sqlite_schema using (name)`,
+  );
+  const columnsOf = connection.prepare<[string], string>('select name from pragma_index_info(?)').pluck();
   for (const table of tables) {
-    for (const direction of ['asc', 'desc']) {
-      connection.prepare(`select * from "${String(table)}" order by 1 ${direction} limit 1`).get();
+    probeEnds(connection, `select * from "${table}"`, ['1']);
+    for (const { name, condition } of indexes.all(table)) {
+      const columns = columnsOf.all(name).map((column) => `"${column}"`);
+      const entries = `select ${columns.join(', ')} from "${table}" indexed by "${name}"${condition}`;
+      probeEnds(connection, entries, columns);
     }
+  }
+}
+
+function probeEnds(connection: Database.Database, rows: string, columns: readonly string[]): void {
+  for (const direction of ['asc', 'desc']) {
+    const order = columns.map((column) => `${column} ${direction}`).join(', ');
+    connection.prepare(`${rows} order by ${order} limit 1`).get();
   }
 }
 

@@ -1,6 +1,5 @@
 /** Everything that is kept in SQLite, opened together and closed together. */
 
-import { sql } from 'kysely';
 import type { ApiKeyStore } from '../../auth/api-key.ts';
 import type { DrainStore } from '../../health/drain.ts';
 import type { Clock } from '../../kernel/clock.ts';
@@ -10,6 +9,7 @@ import { createGroupCommit } from '../group-commit.ts';
 import { createHostStateStore } from '../host-state-store.ts';
 import { createLinkStore } from '../link-store.ts';
 import type { MigrateMode } from '../migrations/migrate.ts';
+import { SCHEMA_VERSION } from '../migrations/migrations.ts';
 import { createSqliteDialect } from './dialect.ts';
 import { openLinksDb } from './open-links-db.ts';
 import { createRedirectLookup } from './redirect-lookup.ts';
@@ -18,8 +18,7 @@ export interface Store {
   readonly links: LinkStore;
   readonly apiKeys: ApiKeyStore;
   readonly drain: DrainStore;
-  readonly schemaVersion: number;
-  /** A real query; throws when the store cannot be read. */
+  /** Reads as a redirect does; throws when that fails, or when the schema has become too new for this code. */
   probe(): Promise<void>;
   close(): Promise<void>;
 }
@@ -31,6 +30,9 @@ export interface OpenStoreOptions {
   readonly random: () => number;
 }
 
+/** A key has at least one character. */
+const NO_KEY = '';
+
 /** Throws StartError with one sentence for the operator. */
 export async function openSqliteStore({ dataDir, migrate, clock, random }: OpenStoreOptions): Promise<Store> {
   const dialect = createSqliteDialect({ clock, random });
@@ -41,10 +43,18 @@ export async function openSqliteStore({ dataDir, migrate, clock, random }: OpenS
   return {
     links: createLinkStore({ reader, writes, dialect, lookup }),
     apiKeys: createApiKeyStore({ reader, writes, dialect }),
-    drain: createHostStateStore({ reader, writes }),
-    schemaVersion: db.schemaVersion,
+    drain: createHostStateStore({ reader, writes, dialect }),
     async probe() {
-      await sql`select links.id from links, schema_state limit 1`.execute(reader);
+      lookup(NO_KEY);
+      const { readable_from: needed } = await reader
+        .selectFrom('schema_state')
+        .select('readable_from')
+        .executeTakeFirstOrThrow();
+      if (needed > SCHEMA_VERSION) {
+        throw new Error(
+          `links.db now needs a release that knows schema ${needed}; this one knows ${SCHEMA_VERSION}.`,
+        );
+      }
     },
     async close() {
       await writes.close();
