@@ -5,7 +5,7 @@
 
 import { randomBytes as cryptoRandomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
-import { applyEnvironmentKey, ensureAdminKey } from './auth/admin-key.ts';
+import { ensureAdminKey } from './auth/admin-key.ts';
 import { createAuthenticator } from './auth/authenticator.ts';
 import type { Config } from './config.ts';
 import { createRateLimit } from './guard/rate-limit.ts';
@@ -84,7 +84,6 @@ export async function createContext(
     await openSqliteStore({ dataDir: config.DATA_DIR, migrate: config.MIGRATE, clock, random: Math.random }),
   );
   const adminKeyDeps = { store: store.apiKeys, clock, randomBytes };
-  await applyEnvironmentKey(adminKeyDeps, config.ADMIN_API_KEY);
 
   const baseUrl = config.BASE_URL;
   const metrics = createMetrics({ release: config.RELEASE_ID, pid });
@@ -183,6 +182,6 @@ export async function createContext(
     publicListener: listen([...publicRoutes, openApi], true),
     managementListener: listen(managementRoutes, false),
     readReadiness,
-    ensureAdminKey: (handOver) => ensureAdminKey(adminKeyDeps, handOver),
+    ensureAdminKey: (handOver) => ensureAdminKey(adminKeyDeps, { given: config.ADMIN_API_KEY, handOver }),
   };
 }

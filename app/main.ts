@@ -73,13 +73,13 @@ async function main(): Promise<void> {
     });
     process.stdout.write(greeting);
   }
+  const figures = createFigures({
+    clock: systemClock,
+    redirectDuration: context.metrics.redirectDuration,
+    readReadiness: context.readReadiness,
+  });
   process.send?.('ready');
   if (process.env.pm_id !== undefined) {
-    const figures = createFigures({
-      clock: systemClock,
-      redirectDuration: context.metrics.redirectDuration,
-      readReadiness: context.readReadiness,
-    });
     // A service without figures is better than none.
     showInPm2(figures, systemClock).catch((err: unknown) => logger.warn({ err }, 'PM2 shows no figures'));
   }
@@ -90,7 +90,7 @@ function keepAdminKey(dataDir: string, secret: string): void {
   // A file that is there already would keep its own mode, and a link would lead elsewhere.
   rmSync(path, { force: true });
   writeFileSync(path, `${secret}\n`, { mode: 0o600, flag: 'wx' });
-  logger.info({ path }, 'an admin API key was made: read it there and delete the file');
+  logger.warn({ path }, 'an admin API key was made: read it there and delete the file');
 }
 
 /** What an operator can help has a sentence; anything else is a defect, and its stack helps us. */

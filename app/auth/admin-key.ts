@@ -12,36 +12,29 @@ export interface AdminKeyDeps {
   readonly randomBytes: (size: number) => Buffer;
 }
 
-/** Makes the key of ADMIN_API_KEY what the variable says; null removes it. */
-export async function applyEnvironmentKey(
-  { store, clock }: AdminKeyDeps,
-  secret: string | null,
-): Promise<void> {
-  await store.replaceEnvironmentKey(
-    secret === null ? null : { hash: hashSecret(secret), createdAtMs: clock.nowMs() },
-  );
+export interface AdminKeyOptions {
+  /** ADMIN_API_KEY; null: not set. */
+  readonly given: string | null;
+  /** Takes the secret of a key that was made, the only time that it is seen. */
+  readonly handOver: (secret: string) => void;
 }
 
 /**
- * Makes a key when none can administrate for ever. It is handed over before it is stored: should the process die in
- * between, the next start makes another one, and nobody is locked out.
+ * Makes the key of ADMIN_API_KEY what the variable says, and makes a key where none can administrate for ever. It is handed
+ * over before it is stored: should the process die in between, the next start makes another one, and nobody is locked out.
  */
 export async function ensureAdminKey(
   { store, clock, randomBytes }: AdminKeyDeps,
-  handOver: (secret: string) => void,
+  { given, handOver }: AdminKeyOptions,
 ): Promise<void> {
+  const createdAtMs = clock.nowMs();
+  await store.replaceEnvironmentKey(given === null ? null : { hash: hashSecret(given), createdAtMs });
   const keys = await store.listKeys();
   if (keys.some(({ scopes, expiresAtMs }) => scopes.includes('admin') && expiresAtMs === null)) return;
   const secret = createSecret(randomBytes);
   handOver(secret);
   await store.insertKey(
-    {
-      name: 'first run',
-      scopes: ['admin'],
-      origin: 'first-run',
-      createdAtMs: clock.nowMs(),
-      expiresAtMs: null,
-    },
+    { name: 'first run', scopes: ['admin'], origin: 'first-run', createdAtMs, expiresAtMs: null },
     hashSecret(secret),
   );
 }

@@ -39,10 +39,11 @@ export function createFigures({
   redirectDuration,
   readReadiness,
 }: FiguresDeps): () => Promise<Figures> {
-  let samples: readonly Sample[] = [];
+  const takeSample = (): Sample => ({ atMs: clock.nowMs(), buckets: redirectDuration.read() });
+  let samples: readonly Sample[] = [takeSample()];
 
   return async () => {
-    const newest = { atMs: clock.nowMs(), buckets: redirectDuration.read() };
+    const newest = takeSample();
     samples = [...samples.filter(({ atMs }) => atMs >= newest.atMs - WINDOW_MS), newest];
     const [oldest = newest] = samples;
     const recent = subtract(newest, oldest);

@@ -97,8 +97,12 @@ function readPath(url: string): string {
 
 /** A client may send the whole URL, as to a proxy (RFC 9112, section 3.2.2); its host is judged no more than Host is. */
 function toOriginForm(url: string): string {
-  return url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/?#]*\/?/i, '/');
+  if (url.startsWith('/')) return url;
+  if (!ABSOLUTE_FORM.test(url)) throw new AppError('invalid', 'The request target is not valid.');
+  return url.replace(ABSOLUTE_FORM, '/');
 }
+
+const ABSOLUTE_FORM = /^https?:\/\/[^/?#]*\/?/i;
 
 /** RFC 9112, section 3.2. Node's own check would answer without our headers. */
 function requireHost(request: IncomingMessage): void {

@@ -41,6 +41,8 @@ export interface ListenerLimits {
   /** How often the time-outs are looked at. */
   readonly timeoutCheckMs: number;
   readonly connectionsMax: number;
+  /** Requests that one connection may send ahead of their answers; beyond that it is cut. */
+  readonly pipelinedMax: number;
 }
 
 export interface Listener {
@@ -60,6 +62,8 @@ const LIMITS: ListenerLimits = {
   keepAliveTimeoutMs: 65_000,
   timeoutCheckMs: 1000,
   connectionsMax: 10_000,
+  // No browser and no proxy of note sends ahead at all.
+  pipelinedMax: 32,
 };
 const HEADER_BYTES_MAX = 16 * 1024;
 const IDLE_BEFORE_END_MS = 1000;
@@ -74,8 +78,11 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
     keepAliveTimeoutMs,
     timeoutCheckMs,
     connectionsMax,
+    pipelinedMax,
   } = { ...LIMITS, ...limits };
   const sockets = new Set<Socket>();
+  /** Requests of a connection that it has not taken the answers of. */
+  const pipelined = new WeakMap<Socket, number>();
   const responses = new Set<ServerResponse>();
   const malformed = new WeakSet<Duplex>();
   let isStopping = false;
@@ -105,8 +112,16 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
     socket.once('close', () => sockets.delete(socket));
   });
   const onRequest: RequestListener = (request, response) => {
+    const { socket } = request;
+    const count = (pipelined.get(socket) ?? 0) + 1;
+    if (count > pipelinedMax) {
+      socket.destroy();
+      return;
+    }
+    pipelined.set(socket, count);
     responses.add(response);
     response.on('close', () => {
+      pipelined.set(socket, (pipelined.get(socket) as number) - 1);
       responses.delete(response);
       onClosed(request, response);
     });

@@ -30,10 +30,10 @@ export function createOpenApiRoute(routes: readonly Route[], options: OpenApiOpt
     summary: 'This document',
     access: 'public',
     replies: { 200: { description: 'OpenAPI 3.1.', schema: z.looseObject({ openapi: z.string() }) } },
-    handle: (): Reply => ({ status: 200, body: document() }),
+    handle: (): Reply => ({ status: 200, body: document(), type: 'application/json' }),
   });
   described.push(route);
-  const document = once(() => createOpenApiDocument(described, options));
+  const document = once(() => JSON.stringify(createOpenApiDocument(described, options)));
   return route;
 }
 

@@ -9,12 +9,12 @@ export const PAGE_STYLE = `
   :root { --ink: #e8ebf0; --soft: #9aa5b4; --paper: #12161c; --card: #1b2129; --line: #2c343f; }
 }
 * { box-sizing: border-box; }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1.5rem; background: var(--paper);
+body { margin: 0; min-height: 100vh; display: grid; grid-template-columns: minmax(0, 1fr); place-items: center; padding: 1.5rem; background: var(--paper);
   color: var(--ink); font: 1rem/1.6 system-ui, sans-serif; }
 main { width: min(42rem, 100%); background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 2rem; }
 h1 { margin: 0 0 .5rem; font-size: 1.5rem; line-height: 1.3; }
 p { margin: .5rem 0; color: var(--soft); overflow-wrap: anywhere; }
-pre { margin: 1rem 0; padding: 1rem; overflow-x: auto; background: var(--paper); border: 1px solid var(--line);
+pre { margin: 1rem 0; padding: 1rem; white-space: pre-wrap; overflow-wrap: anywhere; background: var(--paper); border: 1px solid var(--line);
   border-radius: 8px; font: .875rem/1.5 ui-monospace, monospace; }
 small { color: var(--soft); }
 a { color: inherit; }

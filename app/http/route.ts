@@ -204,9 +204,18 @@ export function check<T extends z.ZodType>(
   prefix = '',
 ): z.output<T> {
   const result = schema.safeParse(value, { error: explainIssue });
-  if (!result.success) faults.push(...result.error.issues.flatMap((issue) => toFaults(issue, prefix)));
+  for (const issue of result.error?.issues ?? []) {
+    for (const fault of toFaults(issue, prefix)) {
+      if (faults.length < FAULTS_MAX) faults.push(fault);
+    }
+  }
   return result.data as z.output<T>;
 }
+
+/** Faults listed in one answer: a body can have hundreds of thousands. */
+const FAULTS_MAX = 100;
+/** Names that a client made up are shown to this length. */
+const NAME_LENGTH_MAX = 100;
 
 function explainIssue(issue: z.core.$ZodRawIssue): string | undefined {
   if (issue.code !== 'invalid_type') return undefined;
@@ -216,7 +225,10 @@ function explainIssue(issue: z.core.$ZodRawIssue): string | undefined {
 function toFaults(issue: z.core.$ZodIssue, prefix: string): FieldFault[] {
   const path = issue.path.reduce<string>(joinPath, prefix);
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((name) => ({ field: joinPath(path, name), message: 'is not a known field' }));
+    return issue.keys.slice(0, FAULTS_MAX).map((name) => ({
+      field: joinPath(path, name.slice(0, NAME_LENGTH_MAX)),
+      message: 'is not a known field',
+    }));
   }
   return [{ field: path === '' ? 'body' : path, message: issue.message }];
 }

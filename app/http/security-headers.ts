@@ -34,7 +34,8 @@ export function createSecurityHeaders({ isHttps, styles }: SecurityOptions): Hea
         frameAncestors: ["'none'"],
       },
     },
-    strictTransportSecurity: isHttps,
+    // Not of the subdomains: whoever owns the short domain may serve other things there.
+    strictTransportSecurity: isHttps && { includeSubDomains: false },
     // A target may be embedded or opened by whoever linked to it; that is not ours to forbid.
     crossOriginResourcePolicy: false,
     crossOriginOpenerPolicy: false,

@@ -24,12 +24,18 @@ const PLAIN_TEXT = /^[^\u0000-\u001f\u007f\u2028\u2029\p{Surrogate}]*$/u;
 
 /** One line of text: counted in UTF-16 units, as JSON Schema's maxLength nearly is, and kept in NFC. */
 function plainText(max: number, min = 0) {
-  return z
-    .string()
-    .min(min, `expected at least ${min} character`)
-    .max(max, `expected at most ${max} characters`)
-    .regex(PLAIN_TEXT, 'control characters and broken Unicode are not allowed')
-    .transform((text) => text.normalize('NFC'));
+  return (
+    z
+      .string()
+      .min(min, `expected at least ${min} character`)
+      .max(max, `expected at most ${max} characters`)
+      // Composed forms can be longer than what was sent.
+      .refine((text) => text.length > max || text.normalize('NFC').length <= max, {
+        error: `expected at most ${max} characters`,
+      })
+      .regex(PLAIN_TEXT, 'control characters and broken Unicode are not allowed')
+      .transform((text) => text.normalize('NFC'))
+  );
 }
 
 const title = plainText(TITLE_LENGTH_MAX)

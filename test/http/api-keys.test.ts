@@ -116,11 +116,11 @@ t.test('a deleted key is refused from then on', async (t) => {
 });
 
 t.test('the last key that can administrate for ever stays', async (t) => {
-  const { ask, context } = await startHttp(t, { env: { ADMIN_API_KEY: '' } });
   let first = '';
-  await context.ensureAdminKey((secret) => {
+  const onAdminKey = (secret: string) => {
     first = secret;
-  });
+  };
+  const { ask } = await startHttp(t, { env: { ADMIN_API_KEY: '' }, onAdminKey });
   const askAsFirst: Ask = (method, path, options) => ask(method, path, { key: first, ...options });
   await makeKey(askAsFirst, ['admin'], { expires_at: timeAfter(1000) });
   await makeKey(askAsFirst, ['links:read', 'links:write']);
@@ -251,10 +251,10 @@ t.test('ADMIN_API_KEY is replaced when it changes, and gone when it is', async (
 });
 
 t.test('the first start hands over a key that may do everything, and later starts do not', async (t) => {
-  const { ask, context } = await startHttp(t, { env: { ADMIN_API_KEY: '' } });
   const secrets: string[] = [];
-  await context.ensureAdminKey((secret) => secrets.push(secret));
-  await context.ensureAdminKey((secret) => secrets.push(secret));
+  const onAdminKey = (secret: string) => secrets.push(secret);
+  const { ask, context } = await startHttp(t, { env: { ADMIN_API_KEY: '' }, onAdminKey });
+  await context.ensureAdminKey(onAdminKey);
   t.equal(secrets.length, 1);
   t.match(secrets[0], /^fl_[\w-]{43}$/);
   const { status, body } = await ask('GET', KEYS, { key: secrets[0] ?? null });

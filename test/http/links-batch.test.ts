@@ -162,7 +162,7 @@ t.test('of more than 100 faults the first 100 are listed', async (t) => {
   const { ask } = await startHttp(t);
   const { status, body } = await ask('POST', BATCH, { body: { links: Array<unknown>(150).fill({}) } });
   t.equal(status, 400);
-  t.match(body, { detail: 'links[0].url: is required (and 149 more)' });
+  t.match(body, { detail: 'links[0].url: is required (and 99 more)' });
   const { errors } = body as { errors: unknown[] };
   t.equal(errors.length, 100);
   t.strictSame(errors.at(-1), { field: 'links[99].url', message: 'is required' });
@@ -198,4 +198,15 @@ t.test('a batch counts each of its links against the limit of its key', async (t
   const links20 = Array.from({ length: 20 }, () => ({ url: TARGET }));
   t.equal((await ask('POST', BATCH, { body: { links: links20 } })).status, 201);
   t.equal((await ask('POST', BATCH, { body: { links: links20 } })).status, 429);
+});
+
+t.test('hundreds of thousands of faults are told by the first hundred', async (t) => {
+  const { ask } = await startHttp(t);
+  const names = Array.from({ length: 8000 }, (_, n) => [`unknown-${n}`.padEnd(200, '.'), 0]);
+  const link = { url: 'https://example.com/', ...Object.fromEntries(names) };
+  const { status, body } = await ask('POST', '/api/v1/links:batch', { body: { links: [link] } });
+  t.equal(status, 400);
+  const { errors } = body as { errors: { field: string }[] };
+  t.equal(errors.length, 100);
+  t.equal(errors[0]?.field, `links[0].${'unknown-0'.padEnd(100, '.')}`);
 });

@@ -71,6 +71,16 @@ t.test('a drain survives a restart', async (t) => {
   t.equal((await second.ask('GET', '/readyz')).status, 503);
 });
 
+t.test('a web page cannot drain the host', async (t) => {
+  const { manage } = await startHttp(t);
+  for (const method of ['POST', 'DELETE']) {
+    const { status, body } = await manage(method, '/drain', { headers: { origin: 'https://evil.example' } });
+    t.equal(status, 403);
+    t.strictSame(body, problem('forbidden', 'The management port does not take requests from web pages.'));
+  }
+  t.equal((await manage('GET', '/readyz')).status, 200);
+});
+
 t.test('a drain for too short or too long is refused', async (t) => {
   const { manage } = await startHttp(t);
   const number = 'expected a whole number from 1 to 86400';

@@ -82,6 +82,18 @@ t.test('a whole URL in the request line is read by its path', async (t) => {
   t.equal(redirect?.headers.get('location'), 'https://example.com/whole');
   t.equal((await request('HTTPS://sho.rt'))?.status, 200);
   t.equal((await request('http://sho.rt?x=1'))?.status, 400);
+  t.equal((await request('*autumn'))?.status, 400);
+});
+
+t.test('a connection that sends too many requests ahead is cut', async (t) => {
+  const { url } = await startHttp(t, { limits: { pipelinedMax: 8 } });
+  const get = 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n';
+  t.equal((await sendRaw(url, get.repeat(8), { answers: 8 })).length, 8);
+  const socket = await connect(url);
+  socket.on('error', () => undefined);
+  socket.write(get.repeat(1000));
+  await once(socket, 'close');
+  t.equal((await sendRaw(url, get, { answers: 1 }))[0]?.status, 200);
 });
 
 t.test('paths are taken by the letter', async (t) => {
@@ -250,7 +262,7 @@ t.test('more that is no HTTP, while a request before it is under way, is refused
 });
 
 t.test('a client that is refused by hand and does not close is closed', async (t) => {
-  const { url, context } = await startHttp(t);
+  const { url, context } = await startHttp(t, { limits: { keepAliveTimeoutMs: 100 } });
   const { hostname, port } = new URL(url);
   const socket = net.connect({ host: hostname, port: Number(port), allowHalfOpen: true });
   t.teardown(() => socket.destroy());
@@ -262,7 +274,9 @@ t.test('a client that is refused by hand and does not close is closed', async (t
 
 t.test('a client that does not take its answers is left after its time', async (t) => {
   const asked = 1000;
-  const { url, log } = await startHttp(t, { limits: { answerTimeoutMs: 300, timeoutCheckMs: 20 } });
+  const { url, log } = await startHttp(t, {
+    limits: { answerTimeoutMs: 300, timeoutCheckMs: 20, pipelinedMax: 1000 },
+  });
   const startedAt = performance.now();
   const socket = await connect(url);
   // More than the buffers of the two kernels hold.

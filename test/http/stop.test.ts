@@ -87,7 +87,9 @@ t.test('a stop cuts at its deadline what is still in flight', async (t) => {
 });
 
 t.test('a stop does not wait for its deadline when a client does not take its answers', async (t) => {
-  const { context, url } = await startHttp(t, { limits: { answerTimeoutMs: 300, timeoutCheckMs: 20 } });
+  const { context, url } = await startHttp(t, {
+    limits: { answerTimeoutMs: 300, keepAliveTimeoutMs: 100, timeoutCheckMs: 20 },
+  });
   const socket = await connect(url);
   t.teardown(() => socket.destroy());
   // More than the buffers of the two kernels hold.

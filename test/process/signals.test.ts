@@ -76,7 +76,7 @@ t.test('SIGTERM drains first: not ready, but serving; then it stops', async (t) 
   t.same(await server.exit, { code: 0, signal: null });
   t.same(
     phases(server),
-    ['listening', 'draining', 'stopping', 'stopped'],
+    ['listening', 'draining', 'readiness changed', 'stopping', 'stopped'],
     'a second SIGTERM changes nothing',
   );
   const [draining, stopping] = ['draining', 'stopping'].map((name) => timeOf(server, name));

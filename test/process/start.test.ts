@@ -26,7 +26,7 @@ t.test('on a terminal it greets, once with a key, with a line that works, and Ct
   await untilGreeted(first);
   const screen = first.screen();
   const key = KEY_LINE.exec(screen)?.[1] ?? '';
-  const curl = `curl -s http://127.0.0.1:${port}/shorten -H 'Content-Type: application/json' -d '{"url":"https://example.com/a/long/path"}'`;
+  const curl = `curl -sS http://127.0.0.1:${port}/shorten -H 'Content-Type: application/json' -d '{"url":"https://example.com/a/long/path"}'`;
   t.match(screen, /INFO.*: listening \{"port":\d+,"management_port":\d+\}\n/, 'its log is for people');
   t.equal(
     screen.slice(screen.indexOf('\n\n') + 1),
@@ -120,7 +120,7 @@ t.test('elsewhere it writes JSON lines and nothing else, and the key into a file
     log.map(({ level, msg }) => `${level} ${msg}`),
     [
       'info listening',
-      'info an admin API key was made: read it there and delete the file',
+      'warn an admin API key was made: read it there and delete the file',
       'info request',
       'info stopping',
       'info stopped',

@@ -19,6 +19,8 @@ export interface ServiceOptions extends Overrides {
   readonly env?: Readonly<Record<string, string>>;
   readonly dataDir?: string;
   readonly isDraining?: () => boolean;
+  /** Takes the secret of an admin key that the start made. */
+  readonly onAdminKey?: (secret: string) => void;
 }
 
 export interface TestService {
@@ -52,6 +54,7 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
   const context = await createContext(config, { logger, lines: sink, pid: process.pid, isDraining }, options);
   await context.managementListener.listen(0, '127.0.0.1');
   await context.publicListener.listen(0, '127.0.0.1');
+  await context.ensureAdminKey(options.onAdminKey ?? (() => undefined));
   let stopped: Promise<void> | null = null;
   const stop = (): Promise<void> => {
     stopped ??= stopContext(context);

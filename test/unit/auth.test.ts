@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import t, { type Test } from 'tap';
-import { type AdminKeyDeps, applyEnvironmentKey, ensureAdminKey } from '../../app/auth/admin-key.ts';
+import { type AdminKeyDeps, ensureAdminKey } from '../../app/auth/admin-key.ts';
 import {
   ANONYMOUS,
   type ApiKey,
@@ -159,7 +159,8 @@ t.test('a use that cannot be noted does not fail the request', async (t) => {
 t.test('ADMIN_API_KEY is what the variable says', async (t) => {
   const { store, clock } = await open(t);
   const deps: AdminKeyDeps = { store, clock, randomBytes: Buffer.alloc };
-  await applyEnvironmentKey(deps, 'a secret of the environment');
+  const nobody = () => t.fail('no key is made beside it');
+  await ensureAdminKey(deps, { given: 'a secret of the environment', handOver: nobody });
   t.same(await store.listKeys(), [
     {
       id: 1,
@@ -172,8 +173,8 @@ t.test('ADMIN_API_KEY is what the variable says', async (t) => {
     },
   ]);
   t.ok(await store.findKeyByHash(hashSecret('a secret of the environment')));
-  await applyEnvironmentKey(deps, null);
-  t.same(await store.listKeys(), []);
+  await ensureAdminKey(deps, { given: null, handOver: () => undefined });
+  t.match(await store.listKeys(), [{ id: 2, origin: 'first-run' }]);
 });
 
 t.test('the first start makes an admin key, once, and hands it over before it is stored', async (t) => {
@@ -183,14 +184,18 @@ t.test('the first start makes an admin key, once, and hands it over before it is
   await store.insertKey(userKey(), 'reader');
   const handed: string[] = [];
   await t.rejects(
-    ensureAdminKey(deps, () => {
-      throw new Error('no disk');
+    ensureAdminKey(deps, {
+      given: null,
+      handOver: () => {
+        throw new Error('no disk');
+      },
     }),
     { message: 'no disk' },
   );
   t.equal((await store.listKeys()).length, 2);
-  await ensureAdminKey(deps, (secret) => handed.push(secret));
-  await ensureAdminKey(deps, (secret) => handed.push(secret));
+  const options = { given: null, handOver: (secret: string) => void handed.push(secret) };
+  await ensureAdminKey(deps, options);
+  await ensureAdminKey(deps, options);
   t.same(handed, [createSecret(deps.randomBytes)]);
   t.same((await store.findKeyByHash(hashSecret(handed[0] ?? '')))?.key, {
     id: 3,

@@ -9,12 +9,13 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../app/kernel/clock.ts';
 import { createSqliteDialect } from '../../app/store/sqlite/dialect.ts';
 import { type LinksDb, openLinksDb } from '../../app/store/sqlite/open-links-db.ts';
-import { openSqliteStore } from '../../app/store/sqlite/open-store.ts';
+import { openSqliteStore, type Store } from '../../app/store/sqlite/open-store.ts';
 import { createAs } from '../contract/store.ts';
 
 const dialect = createSqliteDialect({ clock: systemClock, random: Math.random });
@@ -179,11 +180,17 @@ t.test('a file that another process holds for more than 5 seconds is told to be 
   );
 });
 
+/** Whoever reads next finds that another connection wrote, and keeps no page in memory from before. */
+function forgetPages({ links }: Store): Promise<unknown> {
+  return links.takeNumbers(1);
+}
+
 t.test('reads of a damaged file are answered with 503, and the probe fails', async (t) => {
   const dataDir = await makeFilled(t);
   const path = join(dataDir, 'links.db');
   const size = statSync(path).size;
   const store = await openStore(t, dataDir);
+  await forgetPages(store);
   writeFileSync(path, Buffer.alloc(size, 0x5a));
   const damaged = { code: 'unavailable', message: /damaged/ };
   await t.rejects(store.links.findLink({ key: 'k1' }), damaged);
@@ -209,6 +216,7 @@ t.test('the probe fails once the schema is too new for this code, not before', a
   t.teardown(() => newer.close());
   newer.exec('update schema_state set version = 9, readable_from = 1');
   await t.resolves(store.probe());
+  await nextTurn();
   newer.exec('update schema_state set readable_from = 2');
   await t.rejects(store.probe(), {
     message: 'links.db now needs a release that knows schema 2; this one knows 1.',
@@ -241,6 +249,7 @@ t.test('each index that is damaged stops the start, and the owner of a key fails
     t.match(await failToOpen(dataDir), /^StartError: .*links\.db is damaged\./, String(name));
   }
   const store = await openStore(t, source);
+  await forgetPages(store);
   damageRoot(source, 'links_key_owner');
   await t.rejects(store.probe(), { code: 'unavailable', message: /damaged/ });
 });

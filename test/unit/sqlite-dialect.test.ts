@@ -240,3 +240,39 @@ t.test('codes of the driver become sentences; what is no fault of the moment sta
   t.equal(translateSqliteError(other), other);
   t.equal(translateSqliteError(null), null);
 });
+
+t.test(
+  'a search walks one list of the index, and joins no more than may be read to their ends',
+  async (t) => {
+    const { db } = open(t, ':memory:');
+    const dialect = createSqliteDialect({ clock: createJumpingClock().clock, random: () => 0 });
+    await sql`create table links (id integer primary key)`.execute(db);
+    await dialect.createSearchIndex(db);
+    const lists = async (needle: string) => {
+      const source = await dialect.searchSource(db, needle);
+      if (source === null) return null;
+      const words = [source.where, source.narrowed ?? sql`none`].map(
+        (condition) => condition.compile(db).parameters[0],
+      );
+      return words.map((text) => String(text).split(' AND '));
+    };
+    t.equal(await lists('ab'), null);
+    t.same(await lists('"""'), [['""""""""'], ['""""""""']]);
+    t.same((await lists('abcdefghijklmnopqrst'))?.[1]?.length, 8, 'of an empty table');
+
+    // `abc` is in each text, `bcd` in every second one, `cde` in none.
+    for (let id = 1; id <= 300; id++) {
+      await dialect.indexSearchText(db, { id, text: id % 2 ? 'abc' : 'abcd', isNew: true });
+    }
+    const rowids: readonly (readonly [last: number, joined: readonly string[]])[] = [
+      [133_333, ['"cde"', '"bcd"', '"abc"']],
+      [200_000, ['"cde"', '"bcd"']],
+      [200_001, ['"cde"']],
+      [1_000_000, ['"cde"']],
+    ];
+    for (const [last, joined] of rowids) {
+      await sql`insert into links (id) values (${last})`.execute(db);
+      t.same(await lists('abcde'), [['"cde"'], joined], `${last} links`);
+    }
+  },
+);

@@ -30,5 +30,5 @@ export function createHomeRoute({ baseUrl, isAnonymousAllowed }: HomeDeps): Rout
 /** A line that works when pasted into a shell. */
 export function renderCurl(baseUrl: string, apiKey: string | null): string {
   const auth = apiKey === null ? '' : ` -H "Authorization: Bearer ${apiKey}"`;
-  return `curl -s ${baseUrl}/shorten${auth} -H 'Content-Type: application/json' -d '{"url":"https://example.com/a/long/path"}'`;
+  return `curl -sS ${baseUrl}/shorten${auth} -H 'Content-Type: application/json' -d '{"url":"https://example.com/a/long/path"}'`;
 }
