@@ -47,12 +47,14 @@ interface Creation {
 
 async function create(db: Kysely<Tables>, dialect: Dialect, creation: Creation): Promise<Outcome> {
   for (const key of creation.candidates) {
-    const occupant = await findLink(db, { key });
-    if (occupant === null) return insertLink(db, dialect, newLink(key, creation));
+    const draft = newLink(key, creation);
+    const link = await insertLink(db, draft);
+    if (link !== null) return recordCreation(db, dialect, link);
+    const occupant = (await findLink(db, { key })) as Link;
     if (creation.reuseEqual && isReusable(occupant, creation)) return { type: 'unchanged', link: occupant };
     if (!isKeyReleasable(occupant, creation.atMs)) continue;
     await db.updateTable('links').set({ released: 1 }).where('id', '=', occupant.id).execute();
-    return insertLink(db, dialect, newLink(key, creation));
+    return recordCreation(db, dialect, (await insertLink(db, draft)) as Link);
   }
   return refused('key_taken');
 }
@@ -71,19 +73,27 @@ function newLink(key: string, { options, by, atMs }: Creation): Omit<Link, 'id' 
   };
 }
 
-/** The number is taken only now: a command that changes nothing writes nothing. */
-async function insertLink(
-  db: Kysely<Tables>,
-  dialect: Dialect,
-  draft: Omit<Link, 'id' | 'seq'>,
-): Promise<Outcome> {
-  const numbered = { ...draft, seq: await takeNumbers(db, 'event', 1) };
-  const { id } = await db
+/** What `seq` is between the insert and its number; no commit ever holds it. */
+const UNNUMBERED = 0;
+
+/**
+ * Insert or conflict: the unique index decides, and null means that the key has an owner. The number is taken only by who
+ * won, so that a command that changes nothing writes nothing.
+ */
+async function insertLink(db: Kysely<Tables>, draft: Omit<Link, 'id' | 'seq'>): Promise<Link | null> {
+  const row = await db
     .insertInto('links')
-    .values(toLinkRow(numbered))
+    .values(toLinkRow({ ...draft, seq: UNNUMBERED }))
+    .onConflict((conflict) => conflict.doNothing())
     .returning('id')
-    .executeTakeFirstOrThrow();
-  const link: Link = { ...numbered, id };
+    .executeTakeFirst();
+  if (row === undefined) return null;
+  const seq = await takeNumbers(db, 'event', 1);
+  await db.updateTable('links').set({ seq }).where('id', '=', row.id).execute();
+  return { ...draft, id: row.id, seq };
+}
+
+async function recordCreation(db: Kysely<Tables>, dialect: Dialect, link: Link): Promise<Outcome> {
   await insertEvent(db, { type: 'created', link, by: link.createdBy, options: optionsOf(link) });
   await insertTags(db, link);
   await dialect.indexSearchText(db, { id: link.id, text: toSearchText(link), isNew: true });
