@@ -104,9 +104,16 @@ function toOriginForm(url: string): string {
 
 const ABSOLUTE_FORM = /^https?:\/\/[^/?#]*\/?/i;
 
-/** RFC 9112, section 3.2. Node's own check would answer without our headers. */
-function requireHost(request: IncomingMessage): void {
-  if (request.headers.host === undefined && request.httpVersion === '1.1') {
-    throw new AppError('invalid', 'The Host header is missing.');
+/** RFC 9112, section 3.2. Node's own check would answer without our headers, and keeps the first of two. */
+function requireHost({ rawHeaders, httpVersion }: IncomingMessage): void {
+  let count = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] as string;
+    if (name.length === 4 && name.toLowerCase() === 'host') count++;
   }
+  if (count === 1 || (count === 0 && httpVersion !== '1.1')) return;
+  throw new AppError(
+    'invalid',
+    count === 0 ? 'The Host header is missing.' : 'The Host header is given twice.',
+  );
 }

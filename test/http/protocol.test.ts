@@ -143,6 +143,9 @@ t.test('HTTP/1.1 needs a Host, HTTP/1.0 does not', async (t) => {
     t.equal(missing?.status, 400);
     t.strictSame(JSON.parse(missing?.body ?? ''), problem('invalid', 'The Host header is missing.'));
     t.match(missing?.headers.get('x-request-id'), UUID);
+    const [twice] = await sendRaw(url, `GET ${path} HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n`, { answers: 1 });
+    t.equal(twice?.status, 400);
+    t.strictSame(JSON.parse(twice?.body ?? ''), problem('invalid', 'The Host header is given twice.'));
     const [old] = await sendRaw(url, `GET ${path} HTTP/1.0\r\n\r\n`);
     t.equal(old?.status, path === '/autumn' ? 302 : 200);
   }
