@@ -3,6 +3,7 @@ import {
   copyFileSync,
   mkdirSync,
   openSync,
+  renameSync,
   statSync,
   truncateSync,
   writeFileSync,
@@ -207,6 +208,27 @@ t.test('reads of a damaged file are answered with 503, and the probe fails', asy
 t.test('the probe of a store that is well does not fail', async (t) => {
   const store = await openStore(t, t.testdir());
   await t.resolves(store.probe());
+});
+
+t.test('the probe fails once the files are deleted or replaced, until they are back', async (t) => {
+  const dataDir = t.testdir();
+  const store = await openStore(t, dataDir);
+  for (const name of ['links.db', 'links.db-wal']) {
+    const path = join(dataDir, name);
+    const message = `${path} was deleted or replaced while it was in use. Put it back, or start again on what is there.`;
+    renameSync(path, `${path}.away`);
+    await t.rejects(store.probe(), { message });
+    copyFileSync(`${path}.away`, path);
+    await t.rejects(store.probe(), { message });
+    renameSync(`${path}.away`, path);
+    await t.resolves(store.probe());
+  }
+});
+
+t.test('a folder that is made is for its owner alone', async (t) => {
+  const dataDir = join(t.testdir(), 'made');
+  await openStore(t, dataDir);
+  t.equal(statSync(dataDir).mode & 0o777, 0o700);
 });
 
 t.test('the probe fails once the schema is too new for this code, not before', async (t) => {

@@ -5,7 +5,7 @@
  * processes may have the file open, as they do during a reload; readers never wait for the writer.
  */
 
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
@@ -21,6 +21,8 @@ export interface LinksDb {
   readonly reader: Kysely<Tables>;
   /** The reading connection itself, for prepared statements. */
   readonly readerConnection: Database.Database;
+  /** Throws once the files are no longer the ones that were opened. */
+  requireInPlace(): void;
   close(): void;
 }
 
@@ -49,7 +51,8 @@ export async function openLinksDb(options: OpenLinksDbOptions): Promise<LinksDb>
 }
 
 async function open(path: string, { dataDir, migrate: mode, dialect }: OpenLinksDbOptions): Promise<LinksDb> {
-  mkdirSync(dataDir, { recursive: true });
+  // Of nobody else's business: links may lead to what is not public.
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const isNew = !existsSync(path);
   if (isNew && mode === 'check') {
     throw new StartError(
@@ -77,6 +80,7 @@ async function open(path: string, { dataDir, migrate: mode, dialect }: OpenLinks
       writer,
       reader: toKysely(reading),
       readerConnection: reading,
+      requireInPlace: createPlaceCheck([path, `${path}-wal`]),
       close: () => closeAll(connections),
     };
   } catch (error) {
@@ -88,6 +92,26 @@ async function open(path: string, { dataDir, migrate: mode, dialect }: OpenLinks
 /** The reader first: the last connection to close, the writer, then moves the WAL into the database. */
 function closeAll(connections: readonly Database.Database[]): void {
   for (const connection of connections.toReversed()) connection.close();
+}
+
+/**
+ * A file that was deleted or replaced stays usable to whoever has it open, and is gone with the process: links would be
+ * acknowledged and lost.
+ */
+function createPlaceCheck(paths: readonly string[]): () => void {
+  const opened = paths.map(identify);
+  return () => {
+    const strange = paths.find((path, index) => identify(path) !== opened[index]);
+    if (strange === undefined) return;
+    throw new Error(
+      `${strange} was deleted or replaced while it was in use. Put it back, or start again on what is there.`,
+    );
+  };
+}
+
+function identify(path: string): string {
+  const { dev, ino } = statSync(path, { throwIfNoEntry: false }) ?? { dev: 0, ino: 0 };
+  return `${dev}:${ino}`;
 }
 
 /** Statements prepared at a time per connection: the service has about 40. */

@@ -45,6 +45,7 @@ export async function openSqliteStore({ dataDir, migrate, clock, random }: OpenS
     apiKeys: createApiKeyStore({ reader, writes, dialect }),
     drain: createHostStateStore({ reader, writes, dialect }),
     async probe() {
+      db.requireInPlace();
       lookup(NO_KEY);
       const { readable_from: needed } = await reader
         .selectFrom('schema_state')
