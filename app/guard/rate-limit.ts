@@ -20,8 +20,9 @@ export interface RateLimit {
   take(client: string, count?: number): number;
 }
 
+/** In whole numbers, so that who waits as told is served: a token is `perMs` of credit, a millisecond brings `allowed`. */
 interface Bucket {
-  tokens: number;
+  credit: number;
   atMs: number;
 }
 
@@ -30,18 +31,19 @@ export function createRateLimit(
   { allowed, perMs }: RateLimitOptions,
 ): RateLimit {
   const buckets = new LRUCache<string, Bucket>({ max: CLIENTS_MAX });
+  const creditMax = allowed * perMs;
 
   function refill(client: string): Bucket {
     const nowMs = clock.nowMs();
-    const bucket = buckets.get(client) ?? { tokens: allowed, atMs: nowMs };
+    const bucket = buckets.get(client) ?? { credit: creditMax, atMs: nowMs };
     const elapsedMs = Math.max(0, nowMs - bucket.atMs);
-    return { tokens: Math.min(allowed, bucket.tokens + (elapsedMs * allowed) / perMs), atMs: nowMs };
+    return { credit: Math.min(creditMax, bucket.credit + elapsedMs * allowed), atMs: nowMs };
   }
 
   /** More than the bucket ever holds is granted when it is full, and then waits itself out below zero. */
   function secondsUntil(bucket: Bucket, count: number): number {
-    const missing = Math.min(count, allowed) - bucket.tokens;
-    return missing <= 0 ? 0 : Math.ceil((missing * perMs) / allowed / 1000);
+    const missing = Math.min(count, allowed) * perMs - bucket.credit;
+    return missing <= 0 ? 0 : Math.ceil(Math.ceil(missing / allowed) / 1000);
   }
 
   return {
@@ -49,7 +51,7 @@ export function createRateLimit(
       if (allowed === 0) return 0;
       const bucket = refill(client);
       const wait = secondsUntil(bucket, count);
-      if (wait === 0) bucket.tokens -= count;
+      if (wait === 0) bucket.credit -= count * perMs;
       buckets.set(client, bucket);
       return wait;
     },

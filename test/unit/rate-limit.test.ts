@@ -28,6 +28,18 @@ t.test('clients do not share a bucket', async (t) => {
   t.same([limit.take('a'), limit.take('b'), limit.take('a'), limit.take('b')], [0, 0, 60, 60]);
 });
 
+t.test('who waits as told is served, whatever does not divide evenly', async (t) => {
+  for (let allowed = 3; allowed <= 97; allowed++) {
+    const clock = createFakeClock(0);
+    const limit = createRateLimit({ clock }, { allowed, perMs: 60_000 });
+    for (let turn = 0; turn < 50; turn++) {
+      const wait = limit.take('a', 3);
+      await clock.advance(wait * 1000);
+      if (wait > 0 && limit.take('a', 3) !== 0) t.fail(`refused after ${wait} s at ${allowed} a minute`);
+    }
+  }
+});
+
 t.test('several at once are granted together or not at all', async (t) => {
   const clock = createFakeClock();
   const limit = createRateLimit({ clock }, { allowed: 10, perMs: 10_000 });
