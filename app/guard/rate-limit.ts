@@ -1,5 +1,5 @@
 /**
- * A token bucket per client: `burst` at once, refilled evenly over `perMs`. The table of clients is bounded; the one seen
+ * A token bucket per client: `allowed` at once, refilled evenly over `perMs`. The table of clients is bounded; the one seen
  * longest ago falls out of a full one and starts afresh, which costs an attacker with that many addresses nothing but
  * spares our memory.
  */

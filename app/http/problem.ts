@@ -41,8 +41,8 @@ export const problemView = z
 
 export type Problem = z.output<typeof problemView>;
 
-/** Faults listed in one answer; a batch can have thousands. */
-const FAULTS_MAX = 100;
+/** Faults listed in one answer: a body can have hundreds of thousands. */
+export const FAULTS_MAX = 100;
 
 export function toProblem(error: AppError): Problem {
   const status = STATUS_BY_CODE[error.code];

@@ -14,6 +14,7 @@ import { toClientId } from '../guard/rate-limit.ts';
 import { AppError, type ErrorCode, type FieldFault, invalid } from '../kernel/errors.ts';
 import { exchangeOf } from './exchange.ts';
 import { parseJsonBody } from './json-body.ts';
+import { FAULTS_MAX } from './problem.ts';
 
 /** `public`: anybody · `anonymous`: anybody, but a key is read when one is sent · a scope: only who has it. */
 export type Access = 'public' | 'anonymous' | Scope;
@@ -212,8 +213,6 @@ export function check<T extends z.ZodType>(
   return result.data as z.output<T>;
 }
 
-/** Faults listed in one answer: a body can have hundreds of thousands. */
-const FAULTS_MAX = 100;
 /** Names that a client made up are shown to this length. */
 const NAME_LENGTH_MAX = 100;
 
