@@ -34,10 +34,9 @@ export function createRateLimit(
   const creditMax = allowed * perMs;
 
   function refill(client: string): Bucket {
-    const nowMs = clock.nowMs();
+    const nowMs = clock.monotonicMs();
     const bucket = buckets.get(client) ?? { credit: creditMax, atMs: nowMs };
-    const elapsedMs = Math.max(0, nowMs - bucket.atMs);
-    return { credit: Math.min(creditMax, bucket.credit + elapsedMs * allowed), atMs: nowMs };
+    return { credit: Math.min(creditMax, bucket.credit + (nowMs - bucket.atMs) * allowed), atMs: nowMs };
   }
 
   /** More than the bucket ever holds is granted when it is full, and then waits itself out below zero. */

@@ -39,7 +39,7 @@ export function createFigures({
   redirectDuration,
   readReadiness,
 }: FiguresDeps): () => Promise<Figures> {
-  const takeSample = (): Sample => ({ atMs: clock.nowMs(), buckets: redirectDuration.read() });
+  const takeSample = (): Sample => ({ atMs: clock.monotonicMs(), buckets: redirectDuration.read() });
   let samples: readonly Sample[] = [takeSample()];
 
   return async () => {

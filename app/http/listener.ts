@@ -185,12 +185,12 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
       for (const response of responses) response.shouldKeepAlive = false;
       // http's own close() would end idle connections at once, in the face of a request on its way.
       const closed = new Promise((resolve) => net.Server.prototype.close.call(server, resolve));
-      const untilMs = clock.nowMs() + deadlineMs;
+      const untilMs = clock.monotonicMs() + deadlineMs;
       let done = false;
       void closed.then(() => {
         done = true;
       });
-      while (!done && clock.nowMs() < untilMs) {
+      while (!done && clock.monotonicMs() < untilMs) {
         await Promise.race([closed, clock.sleep(IDLE_BEFORE_END_MS)]);
         endIdle();
       }

@@ -3,14 +3,18 @@
  */
 
 export interface Clock {
-  /** Milliseconds since the Unix epoch. */
+  /** Milliseconds since the Unix epoch, for times that are stored or shown. Somebody may set it, back as well. */
   nowMs(): number;
+  /** Whole milliseconds since some moment, for durations and deadlines: nobody sets it, and it never goes back. */
+  monotonicMs(): number;
   /** Resolves after `ms` milliseconds. */
   sleep(ms: number): Promise<void>;
 }
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
+  // Whole, because limits count in whole numbers.
+  monotonicMs: () => Math.floor(performance.now()),
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
 };
 

@@ -53,7 +53,7 @@ export function createLifetime({
   async function stopNow(): Promise<void> {
     if (phase === 'stopping') return;
     phase = 'stopping';
-    stoppingSinceMs = clock.nowMs();
+    stoppingSinceMs = clock.monotonicMs();
     onPhase(phase);
     try {
       await stop();
@@ -68,7 +68,7 @@ export function createLifetime({
     isDraining: () => phase === 'draining',
     onSignal(signal) {
       if (phase === 'stopping') {
-        if (clock.nowMs() - stoppingSinceMs >= IMPATIENCE_AFTER_MS) exit(EXIT_IMPATIENT);
+        if (clock.monotonicMs() - stoppingSinceMs >= IMPATIENCE_AFTER_MS) exit(EXIT_IMPATIENT);
         return;
       }
       if (signal === 'SIGINT') void stopNow();

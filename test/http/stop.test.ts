@@ -86,6 +86,25 @@ t.test('a stop cuts at its deadline what is still in flight', async (t) => {
   t.strictSame(await answers, []);
 });
 
+t.test('a wall clock that is set by an hour neither ends a stop early nor prolongs it', async (t) => {
+  for (const ms of [3_600_000, -3_600_000]) {
+    const { service, ask } = await startSlow(t);
+    const { clock, context } = service;
+    const busy = await ask();
+    let isStopped = false;
+    const stopped = context.publicListener.stop(3000).then(() => {
+      isStopped = true;
+    });
+    clock.moveWall(ms);
+    const answers = readAnswers(busy.socket);
+    for (let second = 1; second < 3; second++) await clock.advance(1000);
+    t.notOk(isStopped, 'after 2 s it still waits');
+    await clock.advance(1000);
+    await stopped;
+    t.strictSame(await answers, []);
+  }
+});
+
 t.test('a stop does not wait for its deadline when a client does not take its answers', async (t) => {
   const { context, url } = await startHttp(t, {
     limits: { answerTimeoutMs: 300, keepAliveTimeoutMs: 100, timeoutCheckMs: 20 },

@@ -35,6 +35,9 @@ t.test('times leave the process in one form', async (t) => {
 
 t.test('the system clock goes on and sleeps', async (t) => {
   const before = systemClock.nowMs();
+  const beforeMonotonic = systemClock.monotonicMs();
   await systemClock.sleep(2);
   t.ok(systemClock.nowMs() > before);
+  t.ok(systemClock.monotonicMs() > beforeMonotonic);
+  t.ok(Number.isInteger(systemClock.monotonicMs()), 'limits count in whole numbers');
 });

@@ -70,6 +70,18 @@ t.test('what is older than a minute does not count', async (t) => {
   t.same(await readFigures(), { redirectsPerMinute: 0, redirectP95Ms: null, ready: 'ready' });
 });
 
+t.test('a wall clock that is set by an hour changes no figure', async (t) => {
+  const { clock, readFigures, redirect } = setUp();
+  await readFigures();
+  redirect(7, 0.05);
+  for (const ms of [3_600_000, -7_200_000]) {
+    clock.moveWall(ms);
+    t.equal((await readFigures()).redirectsPerMinute, 7);
+  }
+  await clock.advance(60_001);
+  t.equal((await readFigures()).redirectsPerMinute, 0);
+});
+
 t.test('readiness is shown as it is', async (t) => {
   const { readFigures, become } = setUp();
   for (const status of ['degraded', 'draining', 'unready'] as const) {

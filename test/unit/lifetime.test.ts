@@ -23,6 +23,7 @@ function start({ drainMs = 5000, fails = false } = {}) {
     lifetime,
     signal: lifetime.onSignal,
     advance: clock.advance,
+    moveWall: clock.moveWall,
     finish: async () => {
       finish();
       await clock.advance(0);
@@ -86,6 +87,19 @@ t.test('a signal that comes again at once is the same Ctrl-C; after a second it 
     t.same(log, ['stopping', 'stop']);
     await advance(1);
     signal(again);
+    t.same(log, ['stopping', 'stop', 'exit 130']);
+  }
+});
+
+t.test('a wall clock that is set by an hour makes nobody impatient, and nobody patient', async (t) => {
+  for (const ms of [3_600_000, -3_600_000]) {
+    const { log, signal, advance, moveWall } = start();
+    signal('SIGINT');
+    moveWall(ms);
+    signal('SIGINT');
+    t.same(log, ['stopping', 'stop']);
+    await advance(1000);
+    signal('SIGINT');
     t.same(log, ['stopping', 'stop', 'exit 130']);
   }
 });

@@ -165,8 +165,9 @@ t.test('several openers of one process at once migrate once', async (t) => {
 
 const OPEN_STORE = `
   import { openSqliteStore } from '${pathToFileURL(resolve('app/store/sqlite/open-store.ts')).href}';
-  const clock = { nowMs: () => Date.now(), sleep: (ms) => new Promise((done) => setTimeout(done, ms)) };
-  const store = await openSqliteStore({ dataDir: process.argv[1], migrate: 'auto', clock, random: Math.random });
+  import { systemClock } from '${pathToFileURL(resolve('app/kernel/clock.ts')).href}';
+  const options = { dataDir: process.argv[1], migrate: 'auto', clock: systemClock, random: Math.random };
+  const store = await openSqliteStore(options);
   const first = await store.links.takeNumbers(1);
   await store.close();
   process.stdout.write(String(first));

@@ -6,15 +6,16 @@ import { AppError } from '../../app/kernel/errors.ts';
 import { createSqliteDialect, translateSqliteError } from '../../app/store/sqlite/dialect.ts';
 import type { Tables } from '../../app/store/tables.ts';
 
-/** A clock that notes each sleep and moves on by it at once. */
+/** A clock that notes each sleep and moves on by it at once; somebody sets the wall clock an hour ahead each time. */
 function createJumpingClock(onSleep: (count: number) => void = () => undefined) {
   const sleeps: number[] = [];
-  let nowMs = 0;
+  let monotonicMs = 0;
   const clock: Clock = {
-    nowMs: () => nowMs,
+    nowMs: () => sleeps.length * 3_600_000,
+    monotonicMs: () => monotonicMs,
     sleep: async (ms) => {
       sleeps.push(ms);
-      nowMs += ms;
+      monotonicMs += ms;
       onSleep(sleeps.length);
     },
   };

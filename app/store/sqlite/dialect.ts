@@ -23,13 +23,13 @@ export interface SqliteDialectDeps {
 
 export function createSqliteDialect({ clock, random }: SqliteDialectDeps): Dialect {
   async function beginImmediate(connection: Kysely<Tables>): Promise<void> {
-    const deadlineMs = clock.nowMs() + BUSY_BUDGET_MS;
+    const deadlineMs = clock.monotonicMs() + BUSY_BUDGET_MS;
     for (;;) {
       try {
         await sql`begin immediate`.execute(connection);
         return;
       } catch (error) {
-        if (!isBusy(error) || clock.nowMs() >= deadlineMs) throw error;
+        if (!isBusy(error) || clock.monotonicMs() >= deadlineMs) throw error;
       }
       await clock.sleep(BUSY_WAIT_MS * (0.5 + random()));
     }
