@@ -6,7 +6,7 @@
  *
  *   1. The port is closed, open connections stay. Under PM2 the next process has it already.
  *   2. Every answer from now on says `Connection: close`.
- *   3. After a second whoever is idle is idle for good, and is ended.
+ *   3. Whoever has been idle for a second is idle for good, and is ended.
  *   4. What is in flight finishes, up to the deadline; then it is cut.
  */
 
@@ -68,6 +68,17 @@ const LIMITS: ListenerLimits = {
 const HEADER_BYTES_MAX = 16 * 1024;
 const IDLE_BEFORE_END_MS = 1000;
 
+/** An open connection. */
+interface Connection {
+  readonly socket: Socket;
+  /** Answers that it has not taken. */
+  readonly responses: Set<ServerResponse>;
+  /** What it had sent when it had taken the last of them: more is another request. Null: that one is not sent to its end. */
+  bytesRead: number | null;
+  /** When that was. */
+  idleSinceMs: number;
+}
+
 /** `limits` replaces some of the usual ones, for tests that would wait too long for them. */
 export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimits> = {}): Listener {
   const { clock, handle, onClosed, onClientError, onConnectionDropped } = deps;
@@ -80,10 +91,7 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
     connectionsMax,
     pipelinedMax,
   } = { ...LIMITS, ...limits };
-  const sockets = new Set<Socket>();
-  /** Requests of a connection that it has not taken the answers of. */
-  const pipelined = new WeakMap<Socket, number>();
-  const responses = new Set<ServerResponse>();
+  const connections = new Map<Socket, Connection>();
   const malformed = new WeakSet<Duplex>();
   let isStopping = false;
 
@@ -103,27 +111,33 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
     if (malformed.has(socket)) return;
     malformed.add(socket);
     const answer = () => onClientError(error, socket);
-    const last = [...responses].filter(({ req }) => req.socket === socket && req.complete).at(-1);
+    const { responses } = connectionOf(socket);
+    const last = [...responses].filter(({ req }) => req.complete).at(-1);
     if (last === undefined) answer();
     else last.once('close', answer);
   });
   server.on('connection', (socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
+    connections.set(socket, {
+      socket,
+      responses: new Set(),
+      bytesRead: 0,
+      idleSinceMs: clock.monotonicMs(),
+    });
+    socket.once('close', () => connections.delete(socket));
   });
   const onRequest: RequestListener = (request, response) => {
-    const { socket } = request;
-    const count = (pipelined.get(socket) ?? 0) + 1;
-    if (count > pipelinedMax) {
-      socket.destroy();
+    const connection = connectionOf(request.socket);
+    if (connection.responses.size === pipelinedMax) {
+      request.socket.destroy();
       return;
     }
-    pipelined.set(socket, count);
-    responses.add(response);
+    connection.responses.add(response);
     response.on('close', () => {
-      pipelined.set(socket, (pipelined.get(socket) as number) - 1);
-      responses.delete(response);
+      connection.responses.delete(response);
       onClosed(request, response);
+      settle(connection, request);
+      // An answer may overtake the rest of its request.
+      if (!request.complete) request.once('close', () => settle(connection, request));
     });
     if (isStopping) response.shouldKeepAlive = false;
     handle(request, response);
@@ -137,6 +151,20 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
     server.once('close', () => clearInterval(sweep));
   });
 
+  /** Nobody asks about one that is closed. */
+  function connectionOf(socket: Duplex): Connection {
+    return connections.get(socket as Socket) as Connection;
+  }
+
+  function settle(connection: Connection, { complete }: IncomingMessage): void {
+    connection.bytesRead = complete ? connection.socket.bytesRead : null;
+    connection.idleSinceMs = clock.monotonicMs();
+  }
+
+  function* openResponses(): Generator<ServerResponse> {
+    for (const { responses } of connections.values()) yield* responses;
+  }
+
   let unread = new Map<ServerResponse, number>();
 
   /**
@@ -147,7 +175,7 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
     const nowMs = performance.now();
     const before = unread;
     unread = new Map();
-    for (const response of responses) {
+    for (const response of openResponses()) {
       if (!response.writableEnded || response.socket === null) continue;
       const sinceMs = before.get(response) ?? nowMs;
       unread.set(response, sinceMs);
@@ -155,11 +183,15 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
     }
   }
 
-  /** Connections without a request under way, also those that never sent one. */
+  /**
+   * Ends who has been idle for its time. Node's closeIdleConnections() would also cut answers that are made but not taken.
+   * Half a request is left to the time-outs and the deadline, unless it came along with the request before it.
+   */
   function endIdle(): void {
-    server.closeIdleConnections();
-    for (const socket of sockets) {
-      if (socket.bytesRead === 0) socket.destroy();
+    const nowMs = clock.monotonicMs();
+    for (const { socket, responses, bytesRead, idleSinceMs } of connections.values()) {
+      const isIdle = responses.size === 0 && socket.bytesRead === bytesRead;
+      if (isIdle && nowMs - idleSinceMs >= IDLE_BEFORE_END_MS) socket.destroy();
     }
   }
 
@@ -182,7 +214,7 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
 
     async stop(deadlineMs) {
       isStopping = true;
-      for (const response of responses) response.shouldKeepAlive = false;
+      for (const response of openResponses()) response.shouldKeepAlive = false;
       // http's own close() would end idle connections at once, in the face of a request on its way.
       const closed = new Promise((resolve) => net.Server.prototype.close.call(server, resolve));
       const untilMs = clock.monotonicMs() + deadlineMs;

@@ -1,7 +1,10 @@
 // Stopping a port: nobody who asks is dropped, whoever is idle is ended after a second, and the deadline cuts the rest.
 import { EventEmitter, once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import t, { type Test } from 'tap';
+import { createListener, type Listener } from '../../app/http/listener.ts';
+import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
 import { type HttpService, startHttp } from '../support/http.ts';
 import { connect, readAnswers } from '../support/raw-http.ts';
 import { until } from '../support/until.ts';
@@ -34,6 +37,45 @@ async function startSlow(t: Test): Promise<SlowService> {
       socket.write('GET /autumn HTTP/1.1\r\nHost: x\r\n\r\n');
       const [answer] = (await lookup) as [() => void];
       return { socket, answer };
+    },
+  };
+}
+
+interface Exchange {
+  readonly socket: Socket;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+interface BarePort {
+  readonly clock: FakeClock;
+  readonly listener: Listener;
+  /** Sends bytes on a connection, a new one if none is given; the test answers. */
+  send(bytes: string, socket?: Socket): Promise<Exchange>;
+}
+
+/** A port with nothing behind it. */
+async function startBare(t: Test): Promise<BarePort> {
+  const clock = createFakeClock();
+  const requests = new EventEmitter();
+  const listener = createListener({
+    clock,
+    handle: (request, response) => requests.emit('request', request, response),
+    onClosed: () => undefined,
+    onClientError: (_error, socket) => socket.destroy(),
+    onConnectionDropped: () => undefined,
+  });
+  await listener.listen(0, '127.0.0.1');
+  t.teardown(() => listener.stop(0));
+  return {
+    clock,
+    listener,
+    async send(bytes, used) {
+      const socket = used ?? (await connect(`http://127.0.0.1:${listener.port()}`));
+      const asked = once(requests, 'request');
+      socket.write(bytes);
+      const [request, response] = (await asked) as [IncomingMessage, ServerResponse];
+      return { socket, request, response };
     },
   };
 }
@@ -103,6 +145,94 @@ t.test('a wall clock that is set by an hour neither ends a stop early nor prolon
     await stopped;
     t.strictSame(await answers, []);
   }
+});
+
+t.test('a stop lets a slow client take the whole of its answer', async (t) => {
+  const { clock, listener, send } = await startBare(t);
+  const { socket, request, response } = await send(REQUEST);
+  // More than the buffers of the two kernels hold.
+  const body = Buffer.alloc(32 * 1024 * 1024);
+  response.end(body);
+  const stopped = listener.stop(30_000);
+  for (let second = 1; second <= 5; second++) await clock.advance(1000);
+  t.ok(request.socket.writableLength > 0, 'the answer is made but not sent');
+  let received = 0;
+  socket.on('data', (chunk: Buffer) => {
+    received += chunk.length;
+  });
+  await once(response, 'close');
+  await clock.advance(1000);
+  await Promise.all([stopped, once(socket, 'close')]);
+  t.ok(received > body.length, `${received} bytes came`);
+});
+
+t.test('a stop gives a connection a second after the last answer that did not say "close"', async (t) => {
+  const { clock, listener, send } = await startBare(t);
+  const { socket, response } = await send(REQUEST);
+  response.writeHead(200, { 'content-length': 2 }).flushHeaders();
+  const stopped = listener.stop(30_000);
+  const first = readAnswers(socket, { answers: 2 });
+  await clock.advance(999);
+  response.end('ok');
+  await once(response, 'close');
+  await clock.advance(1);
+  const last = await send(REQUEST, socket);
+  last.response.end();
+  t.strictSame(
+    (await first).map(({ headers }) => headers.get('connection')),
+    ['keep-alive', 'close'],
+  );
+  await stopped;
+});
+
+t.test('a stop waits for the rest of a request that has begun', async (t) => {
+  const { clock, listener, send } = await startBare(t);
+  const { socket, request, response } = await send(REQUEST);
+  response.end();
+  await once(response, 'close');
+  const { bytesRead } = request.socket;
+  socket.write(REQUEST.slice(0, 10));
+  await until('half a request came', () => request.socket.bytesRead > bytesRead);
+  const stopped = listener.stop(30_000);
+  for (let second = 1; second <= 5; second++) await clock.advance(1000);
+  t.notOk(request.socket.destroyed);
+  const { response: last } = await send(REQUEST.slice(10), socket);
+  last.end();
+  await stopped;
+});
+
+t.test('a request that is not sent to its end holds up a stop no longer than its time', async (t) => {
+  const limits = { headersTimeoutMs: 100, requestTimeoutMs: 200, timeoutCheckMs: 20 };
+  const { clock, context, url } = await startHttp(t, { limits });
+  const used = await openIdle(url);
+  const fresh = await connect(url);
+  // The clock stands still, so that the stop itself ends nobody.
+  const stopped = context.publicListener.stop(30_000);
+  for (const socket of [used, fresh]) {
+    socket.write(REQUEST.slice(0, 10));
+    const [answer] = await readAnswers(socket);
+    t.equal(answer?.status, 408);
+  }
+  await clock.advance(1000);
+  await stopped;
+});
+
+t.test('a stop waits for the rest of a request whose answer overtook it, and then a second', async (t) => {
+  const { clock, listener, send } = await startBare(t);
+  const { socket, request, response } = await send(
+    'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf',
+  );
+  response.end();
+  await once(response, 'close');
+  const stopped = listener.stop(30_000);
+  for (let second = 1; second <= 5; second++) await clock.advance(1000);
+  t.notOk(request.socket.destroyed);
+  socket.write('half');
+  await once(request, 'close');
+  await clock.advance(999);
+  t.notOk(request.socket.destroyed);
+  await clock.advance(1);
+  await stopped;
 });
 
 t.test('a stop does not wait for its deadline when a client does not take its answers', async (t) => {
