@@ -13,7 +13,7 @@ import { createMetrics, type Metrics } from './health/metrics.ts';
 import { createReadiness, type Readiness } from './health/readiness.ts';
 import { createErrorAnswerer } from './http/answer-error.ts';
 import { createApp } from './http/app.ts';
-import { createClientAddressReader } from './http/client-address.ts';
+import { createClientAddressReader, createConnectionClientReader } from './http/client-address.ts';
 import { createClientErrorHandler } from './http/client-error.ts';
 import { createCreationLimit } from './http/creation-limit.ts';
 import { createEnvelope } from './http/envelope.ts';
@@ -170,6 +170,7 @@ export async function createContext(
           }),
         }),
         onClientError: createClientErrorHandler({ logger, metrics, securityHeaders }),
+        clientOf: createConnectionClientReader(config.TRUST_PROXY),
         onConnectionDropped: () => metrics.connectionsDropped.inc(),
       },
       overrides.limits,

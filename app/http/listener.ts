@@ -13,6 +13,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import net, { type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { createConcurrencyLimit } from '../guard/concurrency-limit.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { StartError } from '../kernel/errors.ts';
 
@@ -26,6 +27,8 @@ export interface ListenerDeps {
    * before it.
    */
   readonly onClientError: (error: NodeJS.ErrnoException, socket: Duplex) => void;
+  /** Whom a connection counts for, by its address; null: nobody. */
+  readonly clientOf: (address: string | undefined) => string | null;
   readonly onConnectionDropped: () => void;
 }
 
@@ -41,6 +44,8 @@ export interface ListenerLimits {
   /** How often the time-outs are looked at. */
   readonly timeoutCheckMs: number;
   readonly connectionsMax: number;
+  /** Of those; beyond it a client's connections are dropped, too. */
+  readonly connectionsPerClientMax: number;
   /** Requests that one connection may send ahead of their answers; beyond that it is cut. */
   readonly pipelinedMax: number;
 }
@@ -62,6 +67,8 @@ const LIMITS: ListenerLimits = {
   keepAliveTimeoutMs: 65_000,
   timeoutCheckMs: 1000,
   connectionsMax: 10_000,
+  // One address must not fill the port, and an office or a carrier behind one needs some hundreds.
+  connectionsPerClientMax: 2000,
   // No browser and no proxy of note sends ahead at all.
   pipelinedMax: 32,
 };
@@ -81,7 +88,7 @@ interface Connection {
 
 /** `limits` replaces some of the usual ones, for tests that would wait too long for them. */
 export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimits> = {}): Listener {
-  const { clock, handle, onClosed, onClientError, onConnectionDropped } = deps;
+  const { clock, handle, onClosed, onClientError, clientOf, onConnectionDropped } = deps;
   const {
     headersTimeoutMs,
     requestTimeoutMs,
@@ -89,9 +96,11 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
     keepAliveTimeoutMs,
     timeoutCheckMs,
     connectionsMax,
+    connectionsPerClientMax,
     pipelinedMax,
   } = { ...LIMITS, ...limits };
   const connections = new Map<Socket, Connection>();
+  const perClient = createConcurrencyLimit(connectionsPerClientMax);
   const malformed = new WeakSet<Duplex>();
   let isStopping = false;
 
@@ -117,6 +126,11 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
     else last.once('close', answer);
   });
   server.on('connection', (socket) => {
+    if (!isAdmitted(socket)) {
+      socket.destroy();
+      onConnectionDropped();
+      return;
+    }
     connections.set(socket, {
       socket,
       responses: new Set(),
@@ -150,6 +164,14 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
     const sweep = setInterval(cutUnread, timeoutCheckMs);
     server.once('close', () => clearInterval(sweep));
   });
+
+  function isAdmitted(socket: Socket): boolean {
+    const client = clientOf(socket.remoteAddress);
+    if (client === null) return true;
+    if (!perClient.enter(client)) return false;
+    socket.once('close', () => perClient.leave(client));
+    return true;
+  }
 
   /** Nobody asks about one that is closed. */
   function connectionOf(socket: Duplex): Connection {

@@ -192,6 +192,7 @@ const listener = () =>
     handle: (_request, response) => response.end(),
     onClosed: () => undefined,
     onClientError: (_error, socket) => socket.destroy(),
+    clientOf: () => null,
     onConnectionDropped: () => undefined,
   });
 

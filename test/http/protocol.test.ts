@@ -7,6 +7,7 @@ import { PAGE_STYLE } from '../../app/http/pages.ts';
 import { createSecurityHeaders } from '../../app/http/security-headers.ts';
 import { makeLink, problem, startHttp } from '../support/http.ts';
 import { connect, type RawAnswer, readAnswers, sendRaw } from '../support/raw-http.ts';
+import { startService, type TestService } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
@@ -359,6 +360,56 @@ t.test('a client that hangs up in the middle of its headers is nobody to answer'
     service.log().filter(({ msg }) => msg === 'malformed request'),
     [],
   );
+});
+
+/** A new connection, and whether it is answered. */
+async function open(t: Test, { url }: TestService): Promise<{ socket: net.Socket; isServed: boolean }> {
+  const socket = await connect(url);
+  t.teardown(() => socket.destroy());
+  const isServed = await new Promise<boolean>((resolve) => {
+    socket.once('data', () => resolve(true));
+    // A reset is one of the ways in which a server may end a connection.
+    socket.on('error', () => resolve(false));
+    socket.once('close', () => resolve(false));
+    socket.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
+  });
+  return { socket, isServed };
+}
+
+async function countDropped({ context }: TestService): Promise<number | undefined> {
+  return (await context.metrics.connectionsDropped.get()).values[0]?.value;
+}
+
+t.test('one client may hold its share of the connections and no more', async (t) => {
+  const service = await startService(t, { limits: { connectionsPerClientMax: 2 } });
+  const first = await open(t, service);
+  const others = [await open(t, service), await open(t, service), await open(t, service)];
+  t.strictSame(
+    [first, ...others].map(({ isServed }) => isServed),
+    [true, true, false, false],
+  );
+  t.equal(await countDropped(service), 2);
+
+  // As often as one goes another may come, and only one.
+  let { socket } = first;
+  for (let turn = 0; turn < 5; turn++) {
+    socket.destroy();
+    const next = await until('there is room for one more', async () => {
+      const opened = await open(t, service);
+      return opened.isServed && opened;
+    });
+    socket = next.socket;
+    t.notOk((await open(t, service)).isServed);
+  }
+});
+
+t.test('a trusted proxy may hold more', async (t) => {
+  const service = await startService(t, {
+    env: { TRUST_PROXY: '127.0.0.1' },
+    limits: { connectionsPerClientMax: 2 },
+  });
+  for (let count = 0; count < 5; count++) t.ok((await open(t, service)).isServed);
+  t.equal(await countDropped(service), 0);
 });
 
 t.test('connections beyond the limit are dropped and counted', async (t) => {

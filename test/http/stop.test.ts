@@ -63,6 +63,7 @@ async function startBare(t: Test): Promise<BarePort> {
     handle: (request, response) => requests.emit('request', request, response),
     onClosed: () => undefined,
     onClientError: (_error, socket) => socket.destroy(),
+    clientOf: () => null,
     onConnectionDropped: () => undefined,
   });
   await listener.listen(0, '127.0.0.1');

@@ -175,6 +175,7 @@ t.test('what is still in flight at the deadline of a stop is cut', async (t) => 
     handle: (_request, response) => void never.push(response),
     onClosed: () => undefined,
     onClientError: () => undefined,
+    clientOf: () => null,
     onConnectionDropped: () => undefined,
   });
   const port = await findFreePort();

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import t from 'tap';
-import { createClientAddressReader } from '../../app/http/client-address.ts';
+import { createClientAddressReader, createConnectionClientReader } from '../../app/http/client-address.ts';
 
 function read(trusted: readonly string[], remoteAddress: string | undefined, forwarded?: string): string {
   const headers = forwarded === undefined ? {} : { 'x-forwarded-for': forwarded };
@@ -39,6 +39,25 @@ t.test('behind proxies it is the right-most address that is none of them', async
   }
   t.equal(read(proxies, '::ffff:10.0.0.1', '198.51.100.1'), '198.51.100.1', 'a proxy on a dual-stack socket');
 });
+
+t.test(
+  'a connection counts for its address, an IPv6 one for its /64, that of a trusted proxy for nobody',
+  async (t) => {
+    const clientOf = createConnectionClientReader(['10.0.0.0/8', '2001:db8:1::/48']);
+    const cases = [
+      ['203.0.113.7', '203.0.113.7'],
+      ['::ffff:203.0.113.7', '203.0.113.7'],
+      ['2001:db8:2:3::4', '2001:db8:2:3::/64'],
+      ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+      ['10.1.2.3', null],
+      ['::ffff:10.1.2.3', null],
+      ['2001:db8:1:2::3', null],
+      [undefined, 'unknown'],
+    ] as const;
+    for (const [address, client] of cases) t.equal(clientOf(address), client, String(address));
+    t.equal(createConnectionClientReader([])('10.1.2.3'), '10.1.2.3');
+  },
+);
 
 t.test('a connection that is gone has no client', async (t) => {
   t.equal(read(['10.0.0.0/8'], undefined, '198.51.100.1'), 'unknown');
