@@ -2,7 +2,7 @@
  * Group commit: calls that arrive in one turn of the event loop share one transaction, and so one disk sync. Each call is
  * answered after the commit. A call that fails is undone and rejected alone; only when the transaction fails, all are.
  *
- *   run(work) ── queue ──▶ setImmediate ──▶ begin · work · work · … · commit ──▶ answers
+ *   run(work) ── queue ──▶ setImmediate ──▶ begin · work · work · … · in place? · commit · in place? ──▶ answers
  *
  * A call waits while another process holds the write lock (retried by the dialect's transaction). At most
  * `QUEUE_WEIGHT_MAX` commands wait; what comes then is refused, counted by the 503 it becomes.
@@ -38,12 +38,14 @@ export interface GroupCommit {
 
 export interface GroupCommitDeps {
   readonly dialect: Dialect;
+  /** Throws an AppError where what is committed would be lost with this process. */
+  readonly requireInPlace: () => void;
   /** Called after each commit, before anybody is told of it. */
   readonly onCommitted: () => void;
 }
 
 export function createGroupCommit(db: Kysely<Tables>, deps: GroupCommitDeps): GroupCommit {
-  const { dialect, onCommitted } = deps;
+  const { dialect, requireInPlace, onCommitted } = deps;
   let queue: Call[] = [];
   let queuedWeight = 0;
   let committing: Promise<void> | null = null;
@@ -64,7 +66,11 @@ export function createGroupCommit(db: Kysely<Tables>, deps: GroupCommitDeps): Gr
     try {
       await dialect.transaction(db, async (connection) => {
         for (const call of group) await runCall(connection, call);
+        // Before the commit, so that what is refused does not come back with a file that is put back.
+        requireInPlace();
       });
+      // And after it, because the file may have gone meanwhile: what is acknowledged is in the one that is in place.
+      requireInPlace();
     } catch (error) {
       const translated = dialect.translateError(error);
       for (const call of group) call.reject(translated);

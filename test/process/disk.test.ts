@@ -1,8 +1,8 @@
-// What becomes of a service whose disk is full or read-only, and of one whose log nobody reads: redirects go on, nothing that
-// was acknowledged is lost, and with room again it recovers by itself.
+// What becomes of a service whose disk is full or read-only, whose database is taken away, or whose log nobody reads:
+// redirects go on, nothing that was acknowledged is lost, and once things are well again it recovers by itself.
 
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, copyFileSync, openSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { findFreePort } from '../support/free-port.ts';
@@ -161,6 +161,52 @@ t.test(
       query(disk.path, 'select count(*) from links'),
       [made.length],
       'no refused link is there after all',
+    );
+  },
+);
+
+t.test(
+  'a database that is deleted or replaced while it runs stops creates, not redirects, until it is back',
+  async (t) => {
+    const dataDir = makeFolder(t);
+    const server = await startServer(t, { dataDir });
+    const path = join(dataDir, 'links.db');
+    const away = `${path}.away`;
+    const other = `${path}.other`;
+    const made: string[] = [];
+    const create = async () => {
+      const answer = await ask('POST', `${server.url}/shorten`, { body: { url: 'https://example.com/' } });
+      if (answer.status === 201) made.push((answer.body as { key: string }).key);
+      return answer;
+    };
+    const removals: Readonly<Record<string, () => void>> = {
+      deleted: () => undefined,
+      replaced: () => {
+        copyFileSync(away, other);
+        renameSync(other, path);
+      },
+    };
+    await create();
+    for (const [name, replace] of Object.entries(removals)) {
+      renameSync(path, away);
+      replace();
+      const refused = await create();
+      t.equal(refused.status, 503, name);
+      t.match(refused.body, {
+        error: /^The database was deleted or replaced while it was in use\. Links still/,
+      });
+      t.match((await ask('GET', `${server.url}/readyz`)).body, { status: 'unready', reasons: ['links_db'] });
+      for (const key of made) t.equal((await ask('GET', `${server.url}/${key}`, { key: null })).status, 302);
+
+      renameSync(away, path);
+      t.equal((await create()).status, 201, `${name} and put back`);
+      t.match((await ask('GET', `${server.url}/readyz`)).body, { status: 'ready', reasons: [] });
+    }
+    await server.stop('SIGKILL');
+    t.same(
+      query(dataDir, 'select key from links order by id'),
+      made,
+      'every acknowledged link is in the file, and no other',
     );
   },
 );

@@ -1,7 +1,8 @@
 import { type Kysely, sql } from 'kysely';
 import t, { type Test } from 'tap';
+import { AppError } from '../../app/kernel/errors.ts';
 import type { Dialect } from '../../app/store/dialect.ts';
-import { createGroupCommit } from '../../app/store/group-commit.ts';
+import { createGroupCommit, type GroupCommitDeps } from '../../app/store/group-commit.ts';
 import { createSqliteDialect } from '../../app/store/sqlite/dialect.ts';
 import { openLinksDb } from '../../app/store/sqlite/open-links-db.ts';
 import type { Tables } from '../../app/store/tables.ts';
@@ -10,8 +11,7 @@ import { createFakeClock } from '../support/fake-clock.ts';
 /** Group commit on a real file, with the groups counted on their way to the database. */
 async function open(
   t: Test,
-  wrap: (dialect: Dialect) => Dialect = (dialect) => dialect,
-  onCommitted: () => void = () => undefined,
+  { requireInPlace = () => undefined, onCommitted = () => undefined }: Partial<GroupCommitDeps> = {},
 ) {
   const sqlite = createSqliteDialect({ clock: createFakeClock(), random: () => 0 });
   const db = await openLinksDb({ dataDir: t.testdir(), migrate: 'auto', dialect: sqlite });
@@ -27,7 +27,8 @@ async function open(
     },
   };
   const writes = createGroupCommit(db.writer, {
-    dialect: wrap(dialect),
+    dialect,
+    requireInPlace,
     onCommitted() {
       log.push('told');
       onCommitted();
@@ -129,17 +130,47 @@ t.test('a transaction that ends in the middle rejects every call, and the next g
 });
 
 t.test('what was committed is answered as such, also when telling of it fails', async (t) => {
-  const { writes, values } = await open(
-    t,
-    (dialect) => dialect,
-    () => {
+  const { writes, values } = await open(t, {
+    onCommitted() {
       throw new Error('telling');
     },
-  );
+  });
   const call = writes.run(1, insert('a'));
   await t.rejects(writes.close(), { message: 'telling' });
   t.equal(await call, 'a');
   t.same(await values(), ['a']);
+});
+
+t.test(
+  'calls on a database that is not in place are refused and undone, and work once it is back',
+  async (t) => {
+    const away = new AppError('unavailable', 'The database is not in place.');
+    let isAway = true;
+    const { writes, log, values } = await open(t, {
+      requireInPlace() {
+        if (isAway) throw away;
+      },
+    });
+    const results = await Promise.allSettled([writes.run(1, insert('a')), writes.run(1, insert('b'))]);
+    t.same(results, Array(2).fill({ status: 'rejected', reason: away }));
+    t.same(await values(), []);
+    isAway = false;
+    t.equal(await writes.run(1, insert('c')), 'c');
+    t.same(await values(), ['c']);
+    t.same(log, ['begin', 'begin', 'committed', 'told'], 'asked before the commit');
+  },
+);
+
+t.test('a database that goes away while a group is committed acknowledges nothing of it', async (t) => {
+  const away = new AppError('unavailable', 'The database is not in place.');
+  const { writes, log } = await open(t, {
+    requireInPlace() {
+      if (log.at(-1) === 'committed') throw away;
+    },
+  });
+  const results = await Promise.allSettled([writes.run(1, insert('a')), writes.run(1, insert('b'))]);
+  t.same(results, Array(2).fill({ status: 'rejected', reason: away }));
+  t.same(log, ['begin', 'committed']);
 });
 
 t.test('an error of the driver is translated, of one call and of the transaction', async (t) => {

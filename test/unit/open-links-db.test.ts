@@ -4,7 +4,9 @@ import {
   mkdirSync,
   openSync,
   renameSync,
+  rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
   writeSync,
@@ -210,20 +212,41 @@ t.test('the probe of a store that is well does not fail', async (t) => {
   await t.resolves(store.probe());
 });
 
-t.test('the probe fails once the files are deleted or replaced, until they are back', async (t) => {
-  const dataDir = t.testdir();
-  const store = await openStore(t, dataDir);
-  for (const name of ['links.db', 'links.db-wal']) {
-    const path = join(dataDir, name);
-    const message = `${path} was deleted or replaced while it was in use. Put it back, or start again on what is there.`;
-    renameSync(path, `${path}.away`);
-    await t.rejects(store.probe(), { message });
-    copyFileSync(`${path}.away`, path);
-    await t.rejects(store.probe(), { message });
-    renameSync(`${path}.away`, path);
-    await t.resolves(store.probe());
-  }
-});
+t.test(
+  'once the files are deleted or replaced the probe fails and writes are refused, until they are back',
+  async (t) => {
+    const dataDir = t.testdir();
+    const store = await openStore(t, dataDir);
+    const write = () => store.links.takeNumbers(1);
+    const first = await write();
+    for (const name of ['links.db', 'links.db-wal']) {
+      const path = join(dataDir, name);
+      const refusal = {
+        code: 'unavailable',
+        message:
+          'The database was deleted or replaced while it was in use. Links still redirect; to make new ones put links.db ' +
+          'and links.db-wal back, or restart the service on what is there.',
+        retryAfterSeconds: 1,
+        cause: { message: `${path} is not the file that was opened.` },
+      };
+      const isRefused = async () => {
+        await t.rejects(store.probe(), refusal);
+        await t.rejects(write(), refusal);
+      };
+      renameSync(path, `${path}.away`);
+      await isRefused();
+      copyFileSync(`${path}.away`, path);
+      await isRefused();
+      rmSync(path);
+      symlinkSync(name, path);
+      await isRefused();
+      renameSync(`${path}.away`, path);
+      await t.resolves(store.probe());
+      await t.resolves(write());
+    }
+    t.equal(await write(), first + 3, 'what was refused is not there after all');
+  },
+);
 
 t.test('a folder that is made is for its owner alone', async (t) => {
   const dataDir = join(t.testdir(), 'made');

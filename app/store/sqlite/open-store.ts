@@ -39,7 +39,11 @@ export async function openSqliteStore({ dataDir, migrate, clock, random }: OpenS
   const db = await openLinksDb({ dataDir, migrate, dialect });
   const { reader } = db;
   const { lookup, endSnapshot } = createRedirectLookup(db.readerConnection);
-  const writes = createGroupCommit(db.writer, { dialect, onCommitted: endSnapshot });
+  const writes = createGroupCommit(db.writer, {
+    dialect,
+    requireInPlace: db.requireInPlace,
+    onCommitted: endSnapshot,
+  });
   return {
     links: createLinkStore({ reader, writes, dialect, lookup }),
     apiKeys: createApiKeyStore({ reader, writes, dialect }),
