@@ -5,7 +5,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseConfig } from './config.ts';
-import { createContext } from './context.ts';
+import { type Context, createContext } from './context.ts';
 import { renderGreeting } from './greeting.ts';
 import { createFigures } from './health/figures.ts';
 import { showInPm2 } from './health/pm2-monitor.ts';
@@ -58,11 +58,7 @@ async function main(): Promise<void> {
   await managementListener.listen(config.MANAGEMENT_PORT, config.MANAGEMENT_HOST);
   await publicListener.listen(config.PORT, config.HOST);
   logger.info({ port: publicListener.port(), management_port: managementListener.port() }, 'listening');
-  let newAdminKey: string | null = null;
-  await context.ensureAdminKey((secret) => {
-    if (isTerminal) newAdminKey = secret;
-    else keepAdminKey(config.DATA_DIR, secret);
-  });
+  const newAdminKey = await ensureAdminKey(context, config.DATA_DIR);
   if (isTerminal) {
     const greeting = renderGreeting({
       baseUrl: config.BASE_URL,
@@ -85,12 +81,32 @@ async function main(): Promise<void> {
   }
 }
 
-function keepAdminKey(dataDir: string, secret: string): void {
+/** Resolves with the secret of a key that was made: on a terminal the greeting shows it, elsewhere a file keeps it. */
+async function ensureAdminKey(context: Context, dataDir: string): Promise<string | null> {
   const path = resolve(join(dataDir, 'admin-api-key'));
-  // A file that is there already would keep its own mode, and a link would lead elsewhere.
-  rmSync(path, { force: true });
-  writeFileSync(path, `${secret}\n`, { mode: 0o600, flag: 'wx' });
-  logger.warn({ path }, 'an admin API key was made: read it there and delete the file');
+  let made: string | null = null;
+  await context.ensureAdminKey((secret) => {
+    if (!isTerminal) writeKeyFile(path, secret);
+    made = secret;
+  });
+  if (made !== null && !isTerminal) {
+    logger.warn({ path }, 'an admin API key was made: read it there and delete the file');
+  }
+  return made;
+}
+
+function writeKeyFile(path: string, secret: string): void {
+  try {
+    // A file that is there already would keep its own mode, and a link would lead elsewhere.
+    rmSync(path, { force: true });
+    // Flushed, because the row that is committed next survives a power cut.
+    writeFileSync(path, `${secret}\n`, { mode: 0o600, flag: 'wx', flush: true });
+  } catch (error) {
+    const message =
+      `${path} cannot be written, and the admin API key would be lost. Remove what is in its place, or set ADMIN_API_KEY ` +
+      `to a secret of your own. (${(error as Error).message})`;
+    throw new StartError(message, { cause: error });
+  }
 }
 
 /** What an operator can help has a sentence; anything else is a defect, and its stack helps us. */

@@ -15,13 +15,14 @@ export interface AdminKeyDeps {
 export interface AdminKeyOptions {
   /** ADMIN_API_KEY; null: not set. */
   readonly given: string | null;
-  /** Takes the secret of a key that was made, the only time that it is seen. */
+  /** Takes the secret of a key that is being made, the only time that it is seen. When it throws, no key is made. */
   readonly handOver: (secret: string) => void;
 }
 
 /**
  * Makes the key of ADMIN_API_KEY what the variable says, and makes a key where none can administrate for ever. It is handed
- * over before it is stored: should the process die in between, the next start makes another one, and nobody is locked out.
+ * over before it is committed: should the process die in between, the next start makes another one, and nobody is locked
+ * out. Of processes that start together one makes it.
  */
 export async function ensureAdminKey(
   { store, clock, randomBytes }: AdminKeyDeps,
@@ -29,12 +30,12 @@ export async function ensureAdminKey(
 ): Promise<void> {
   const createdAtMs = clock.nowMs();
   await store.replaceEnvironmentKey(given === null ? null : { hash: hashSecret(given), createdAtMs });
-  const keys = await store.listKeys();
-  if (keys.some(({ scopes, expiresAtMs }) => scopes.includes('admin') && expiresAtMs === null)) return;
-  const secret = createSecret(randomBytes);
-  handOver(secret);
-  await store.insertKey(
+  await store.insertFirstAdminKey(
     { name: 'first run', scopes: ['admin'], origin: 'first-run', createdAtMs, expiresAtMs: null },
-    hashSecret(secret),
+    () => {
+      const secret = createSecret(randomBytes);
+      handOver(secret);
+      return hashSecret(secret);
+    },
   );
 }

@@ -25,6 +25,8 @@ export interface ApiKey {
   readonly lastUsedAtMs: number | null;
 }
 
+export type NewApiKey = Omit<ApiKey, 'id' | 'lastUsedAtMs'>;
+
 /** Who is asking. `id` is what `created_by` and the history say. */
 export interface Principal {
   readonly id: string;
@@ -43,7 +45,13 @@ export interface ApiKeyStore {
    * Null when there are `API_KEYS_MAX` keys that are not expired at `createdAtMs`; only a key of origin `user` is ever
    * refused.
    */
-  insertKey(key: Omit<ApiKey, 'id' | 'lastUsedAtMs'>, hash: string): Promise<ApiKey | null>;
+  insertKey(key: NewApiKey, hash: string): Promise<ApiKey | null>;
+  /**
+   * Inserts a key unless one can administrate for ever (null). Looking and inserting are one step, so that of processes
+   * that start together one inserts. `handOver` gives the secret to its owner and returns its hash; what it throws is
+   * passed on, and nothing is inserted.
+   */
+  insertFirstAdminKey(key: NewApiKey, handOver: () => string): Promise<ApiKey | null>;
   /** By the whole hash; the hash comes along so that the caller compares in constant time. */
   findKeyByHash(hash: string): Promise<{ key: ApiKey; hash: string } | null>;
   listKeys(): Promise<readonly ApiKey[]>;

@@ -7,6 +7,7 @@ import {
   type ApiKeyOrigin,
   type ApiKeyStore,
   type DeleteKeyOutcome,
+  type NewApiKey,
   type Scope,
 } from '../auth/api-key.ts';
 import type { Dialect } from './dialect.ts';
@@ -28,6 +29,8 @@ export function createApiKeyStore({ reader, writes, dialect }: ApiKeyStoreDeps):
   return {
     insertKey: (key, hash) => write((db) => insertKey(db, key, hash)),
 
+    insertFirstAdminKey: (key, handOver) => write((db) => insertFirstAdminKey(db, key, handOver)),
+
     async findKeyByHash(hash) {
       const row = await reading(
         reader.selectFrom('api_keys').selectAll().where('hash', '=', hash).executeTakeFirst(),
@@ -35,10 +38,7 @@ export function createApiKeyStore({ reader, writes, dialect }: ApiKeyStoreDeps):
       return row === undefined ? null : { key: toApiKey(row), hash: row.hash };
     },
 
-    async listKeys() {
-      const rows = await reading(reader.selectFrom('api_keys').selectAll().orderBy('id').execute());
-      return rows.map(toApiKey);
-    },
+    listKeys: () => reading(listKeys(reader)),
 
     deleteKey: (id) => write((db) => deleteKey(db, id)),
 
@@ -52,11 +52,12 @@ export function createApiKeyStore({ reader, writes, dialect }: ApiKeyStoreDeps):
   };
 }
 
-async function insertKey(
-  db: Kysely<Tables>,
-  key: Omit<ApiKey, 'id' | 'lastUsedAtMs'>,
-  hash: string,
-): Promise<ApiKey | null> {
+async function listKeys(db: Kysely<Tables>): Promise<ApiKey[]> {
+  const rows = await db.selectFrom('api_keys').selectAll().orderBy('id').execute();
+  return rows.map(toApiKey);
+}
+
+async function insertKey(db: Kysely<Tables>, key: NewApiKey, hash: string): Promise<ApiKey | null> {
   if (key.origin === 'user' && (await countValidKeys(db, key.createdAtMs)) >= API_KEYS_MAX) return null;
   const { id } = await db
     .insertInto('api_keys')
@@ -74,6 +75,15 @@ async function insertKey(
   return { ...key, id, lastUsedAtMs: null };
 }
 
+async function insertFirstAdminKey(
+  db: Kysely<Tables>,
+  key: NewApiKey,
+  handOver: () => string,
+): Promise<ApiKey | null> {
+  const hasAdmin = (await listKeys(db)).some(isLastingAdmin);
+  return hasAdmin ? null : insertKey(db, key, handOver());
+}
+
 async function countValidKeys(db: Kysely<Tables>, nowMs: number): Promise<number> {
   const { count } = await db
     .selectFrom('api_keys')
@@ -84,7 +94,7 @@ async function countValidKeys(db: Kysely<Tables>, nowMs: number): Promise<number
 }
 
 async function deleteKey(db: Kysely<Tables>, id: number): Promise<DeleteKeyOutcome> {
-  const keys = (await db.selectFrom('api_keys').selectAll().execute()).map(toApiKey);
+  const keys = await listKeys(db);
   const key = keys.find((candidate) => candidate.id === id);
   if (key === undefined) return 'not_found';
   if (key.origin === 'environment') return 'environment';

@@ -6,9 +6,10 @@ import {
   type ApiKey,
   type ApiKeyOrigin,
   type ApiKeyStore,
+  type NewApiKey,
   type Scope,
 } from '../../app/auth/api-key.ts';
-import { DAY_MS, type OpenStore, T0 } from './store.ts';
+import { DAY_MS, type OpenedStore, type OpenStore, T0 } from './store.ts';
 
 interface Draft {
   readonly name?: string;
@@ -27,6 +28,14 @@ async function insert(keys: ApiKeyStore, hash: string, draft: Draft = {}): Promi
   if (key === null) throw new Error('There is no room for the key.');
   return key;
 }
+
+const firstAdmin: NewApiKey = {
+  name: 'first run',
+  scopes: ['admin'],
+  origin: 'first-run',
+  createdAtMs: T0,
+  expiresAtMs: null,
+};
 
 export function testApiKeyStore(t: Test, name: string, openStore: OpenStore): Promise<unknown> {
   return t.test(`${name}: API keys`, async (t) => {
@@ -97,6 +106,64 @@ export function testApiKeyStore(t: Test, name: string, openStore: OpenStore): Pr
       t.equal(await apiKeys.deleteKey(keys[1]?.id ?? -1), 'deleted');
       t.ok(await tryInsert(apiKeys, 'room again'));
     });
+
+    await t.test(
+      'the first admin key is handed over and inserted where none can administrate for ever',
+      async (t) => {
+        const { apiKeys } = await openStore(t);
+        await insert(apiKeys, 'reader');
+        await insert(apiKeys, 'brief', { scopes: ['admin'], expiresAtMs: T0 + DAY_MS });
+        const key = await apiKeys.insertFirstAdminKey(firstAdmin, () => 'first');
+        t.same(key, { ...firstAdmin, id: key?.id, lastUsedAtMs: null });
+        t.same(await apiKeys.findKeyByHash('first'), { key, hash: 'first' });
+        const unwanted = () => {
+          throw new Error('What is not inserted is not handed over.');
+        };
+        t.equal(await apiKeys.insertFirstAdminKey(firstAdmin, unwanted), null);
+      },
+    );
+
+    await t.test(
+      'a first admin key that cannot be handed over is not inserted, and fails nobody else',
+      async (t) => {
+        const { apiKeys } = await openStore(t);
+        const failure = new Error('no disk');
+        const failing = () => {
+          throw failure;
+        };
+        const [refused, other] = await Promise.allSettled([
+          apiKeys.insertFirstAdminKey(firstAdmin, failing),
+          insert(apiKeys, 'other'),
+        ]);
+        t.same(refused, { status: 'rejected', reason: failure });
+        t.equal(other.status, 'fulfilled');
+        t.same(
+          (await apiKeys.listKeys()).map(({ name }) => name),
+          ['other'],
+        );
+        t.ok(await apiKeys.insertFirstAdminKey(firstAdmin, () => 'kept'));
+      },
+    );
+
+    await t.test(
+      'of many starts at once, also in two processes, one hands over the first admin key',
+      async (t) => {
+        const one = await openStore(t);
+        const stores = [one, await one.openAgain()];
+        const handed: string[] = [];
+        const insertFirst = ({ apiKeys }: OpenedStore, hash: string) =>
+          apiKeys.insertFirstAdminKey(firstAdmin, () => {
+            handed.push(hash);
+            return hash;
+          });
+        await Promise.all(
+          stores.flatMap((store, n) => [0, 1, 2].map((start) => insertFirst(store, `${n}-${start}`))),
+        );
+        t.equal(handed.length, 1);
+        t.equal((await one.apiKeys.listKeys()).length, 1);
+        t.ok(await one.apiKeys.findKeyByHash(handed[0] ?? ''), 'and it is the one that works');
+      },
+    );
 
     await t.test('the key of the environment is not deleted, also when it is not the last', async (t) => {
       const { apiKeys } = await openStore(t);

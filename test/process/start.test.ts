@@ -1,12 +1,21 @@
 // The first minute with the service: what a person sees on a terminal, and what a machine finds elsewhere.
 
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { findFreePort } from '../support/free-port.ts';
 import { requireCommand } from '../support/requirement.ts';
-import { MAIN, NODE_ARGS, serverEnvironment, startServer } from '../support/server-process.ts';
+import {
+  MAIN,
+  NODE_ARGS,
+  type ServerOptions,
+  serverEnvironment,
+  spawnServer,
+  startServer,
+  untilListening,
+} from '../support/server-process.ts';
 import { ask, makeFolder } from '../support/service.ts';
 import { spawnInTerminal, type TerminalProcess } from '../support/terminal.ts';
 import { until } from '../support/until.ts';
@@ -136,6 +145,36 @@ t.test('elsewhere it writes JSON lines and nothing else, and the key into a file
     'a second start makes none',
   );
 });
+
+t.test(
+  'of two first starts at once one makes the admin key, and its file holds the one that works',
+  async (t) => {
+    const dataDir = makeFolder(t);
+    const path = join(dataDir, 'admin-api-key');
+    const options: ServerOptions = {
+      dataDir,
+      env: { ADMIN_API_KEY: null },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    };
+    const starting = [spawnServer(t, options), spawnServer(t, options)];
+    const servers = await Promise.all(
+      starting.map(async (server) => {
+        // The one message to whoever started it: it is ready.
+        await once(server.child, 'message');
+        return { ...server, ...(await untilListening(server)) };
+      }),
+    );
+    const secret = readFileSync(path, 'utf8').trimEnd();
+    for (const { url } of servers) {
+      const { body } = await ask('GET', `${url}/api/v1/api-keys`, { key: secret });
+      t.match(body, { items: [{ origin: 'first-run', scopes: ['admin'] }] });
+      t.equal((body as { items: unknown[] }).items.length, 1);
+    }
+    for (const server of servers) t.same(await server.stop(), { code: 0, signal: null });
+    const announced = servers.flatMap(({ log }) => log().filter((line) => line.path === path));
+    t.equal(announced.length, 1, 'one of them says so');
+  },
+);
 
 t.test('ADMIN_API_KEY works, is replaced when it changes and removed when it is gone', async (t) => {
   const dataDir = makeFolder(t);

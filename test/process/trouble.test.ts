@@ -2,7 +2,15 @@
 // is no trouble at all, two processes on one folder.
 
 import { once } from 'node:events';
-import { readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -46,6 +54,32 @@ t.test('an address of another machine is refused', async (t) => {
     await readRefusal(t, { dataDir: makeFolder(t), env: { HOST: '192.0.2.1' } }),
     '192.0.2.1 is no address of this machine. Set HOST or MANAGEMENT_HOST to one that is.',
   );
+});
+
+t.test('an admin key whose file cannot be written is refused, and works nowhere', async (t) => {
+  const dataDir = makeFolder(t);
+  const path = join(dataDir, 'admin-api-key');
+  mkdirSync(path);
+  const options = { dataDir, env: { ADMIN_API_KEY: null } };
+  const server = spawnServer(t, options);
+  t.same(await server.exit, { code: 1, signal: null });
+  const [listening, fatal, ...more] = server.log();
+  t.match(listening, { msg: 'listening' });
+  t.match(fatal, { level: 'fatal', err: undefined });
+  t.match(
+    fatal?.msg,
+    `${path} cannot be written, and the admin API key would be lost. Remove what is in its place, or set ADMIN_API_KEY ` +
+      'to a secret of your own. (Path is a directory: ',
+  );
+  t.same(more, []);
+  t.equal(server.stderr(), '');
+  t.same(query(dataDir, 'select name from api_keys'), []);
+
+  rmdirSync(path);
+  const again = await startServer(t, options);
+  await until('the key is there', () => existsSync(path));
+  await again.stop();
+  t.same(query(dataDir, 'select name from api_keys'), ['first run']);
 });
 
 t.test('without the figures for PM2 it serves all the same', async (t) => {
