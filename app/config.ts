@@ -147,7 +147,7 @@ export const VARIABLES = {
   LOG_LEVEL: {
     rule: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     fallback: 'info',
-    doc: 'Least severe level that is logged.',
+    doc: 'Least severe level that is logged. Why a start failed is always said.',
   },
   MIGRATE: {
     rule: oneOf(['auto', 'check']),

@@ -111,6 +111,8 @@ function writeKeyFile(path: string, secret: string): void {
 
 /** What an operator can help has a sentence; anything else is a defect, and its stack helps us. */
 function failStart(error: unknown): void {
+  // LOG_LEVEL=silent asks for a quiet service, not for one that is gone without a word.
+  logger.level = 'fatal';
   if (error instanceof StartError || error instanceof AppError) logger.fatal(error.message);
   else logger.fatal({ err: error }, 'the start failed');
   exit(1);

@@ -14,7 +14,7 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { spawnServer, startServer } from '../support/server-process.ts';
 import { ask, makeFolder } from '../support/service.ts';
 import { makeUsedFolder, query, readRefusal } from '../support/trouble.ts';
@@ -54,6 +54,20 @@ t.test('an address of another machine is refused', async (t) => {
     await readRefusal(t, { dataDir: makeFolder(t), env: { HOST: '192.0.2.1' } }),
     '192.0.2.1 is no address of this machine. Set HOST or MANAGEMENT_HOST to one that is.',
   );
+});
+
+t.test('why a start fails is said at every LOG_LEVEL, also when it is silent', async (t) => {
+  const dataDir = makeUnusable(t);
+  for (const LOG_LEVEL of ['fatal', 'silent']) {
+    t.match(await readRefusal(t, { dataDir, env: { LOG_LEVEL } }), /links\.db cannot be made: /, LOG_LEVEL);
+  }
+  const server = spawnServer(t, {
+    dataDir: makeFolder(t),
+    env: { FAULT: 'listening is a defect', LOG_LEVEL: 'silent' },
+    preload: ['test/support/fault.ts'],
+  });
+  t.same(await server.exit, { code: 1, signal: null });
+  t.match(server.log(), [{ level: 'fatal', msg: 'the start failed', err: { stack: /at / } }]);
 });
 
 t.test('an admin key whose file cannot be written is refused, and works nowhere', async (t) => {
@@ -225,13 +239,18 @@ t.test(
 );
 
 t.test('a DATA_DIR that is a file is refused', async (t) => {
-  const dataDir = join(makeFolder(t), 'file');
-  writeFileSync(dataDir, '');
   t.match(
-    await readRefusal(t, { dataDir }),
+    await readRefusal(t, { dataDir: makeUnusable(t) }),
     /links\.db cannot be made: DATA_DIR is a file\. Point DATA_DIR to a folder\./,
   );
 });
+
+/** A DATA_DIR that is a file. */
+function makeUnusable(t: Test): string {
+  const dataDir = join(makeFolder(t), 'file');
+  writeFileSync(dataDir, '');
+  return dataDir;
+}
 
 function zeroFrom(path: string, offset: number): void {
   const bytes = readFileSync(path);
