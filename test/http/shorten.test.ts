@@ -1,5 +1,8 @@
 // POST /shorten, good and bad input.
+import { randomBytes } from 'node:crypto';
 import t from 'tap';
+import { createKeyStrategy } from '../../app/links/keys/create-key-strategy.ts';
+import { DEFAULT_LINK_OPTIONS } from '../../app/links/link.ts';
 import { invalidFields, linkBody, makeKey, problem, startHttp } from '../support/http.ts';
 
 const TARGET = 'https://example.com/a';
@@ -240,6 +243,27 @@ t.test('under counter the keys differ, are short, and are in no visible order', 
   const { status, body } = await restarted.ask('POST', '/shorten', { body: { url: TARGET } });
   t.equal(status, 201);
   t.notOk(keys.includes((body as { key: string }).key));
+});
+
+t.test('under counter nobody can stop creations by taking the keys that come next', async (t) => {
+  const { ask } = await startHttp(t, { env: { KEY_STRATEGY: 'counter' } });
+  const count = 20;
+  const strategy = createKeyStrategy('counter', { keyLength: 7, randomBytes, takeNumbers: async () => 1 });
+  const proposals = await strategy.propose(Array(count).fill({ ...DEFAULT_LINK_OPTIONS, url: TARGET }));
+  const taken = proposals.flatMap((keys) => keys.slice(0, -1));
+  const links = taken.map((key) => ({ key, url: 'https://example.com/taken' }));
+  t.equal((await ask('POST', '/api/v1/links:batch', { body: { links } })).status, 201);
+  t.equal(taken.length, 4 * count, 'all that can be worked out');
+
+  const made: string[] = [];
+  for (let i = 0; i < count; i++) {
+    const { status, body } = await ask('POST', '/shorten', { body: { url: TARGET } });
+    t.equal(status, 201);
+    made.push((body as { key: string }).key);
+  }
+  t.ok(made.every((key) => key.length === 11));
+  const { body } = await ask('POST', '/shorten', { body: { url: TARGET } });
+  t.equal((body as { key: string }).key.length, 7, 'behind the taken ones keys are short again');
 });
 
 t.test('under hash the same target gives the same link, and 200 where it was there', async (t) => {

@@ -127,6 +127,24 @@ t.test('counter: keys stay what they were, or links would be given out twice', a
   );
 });
 
+t.test(
+  'counter: the last key follows from nothing, and is too long for its like to be used up',
+  async (t) => {
+    const lengths = [
+      [4, 11],
+      [32, 32],
+    ] as const;
+    for (const [keyLength, length] of lengths) {
+      const [keys = []] = await create('counter', { keyLength, seed: 1 }).propose(many(1));
+      const [others = []] = await create('counter', { keyLength, seed: 2 }).propose(many(1));
+      t.equal(keys.length, CANDIDATES);
+      t.same(keys.slice(0, -1), others.slice(0, -1));
+      t.not(keys.at(-1), others.at(-1));
+      t.equal(keys.at(-1)?.length, length);
+    }
+  },
+);
+
 t.test('counter: numbers are taken in blocks of 100, one refill at a time', async (t) => {
   const numbers = countingNumbers();
   const strategy = create('counter', { takeNumbers: numbers.takeNumbers });
