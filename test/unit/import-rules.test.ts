@@ -21,6 +21,17 @@ function importing(file: string, specifier: string, broken: string | null): Samp
 
 const features = ['links', 'clicks', 'stats', 'guard', 'health', 'jobs', 'settings', 'auth'];
 
+/** Features do not know each other, but for one pair: a statistic is about clicks. */
+function importingFeature(feature: string, other: string): Sample[] {
+  if (feature === other) return [];
+  const broken = feature === 'stats' && other === 'clicks' ? null : IMPORTS;
+  return [
+    importing(`app/${feature}/import-${other}.ts`, `../${other}/a.ts`, broken),
+    importing(`app/${feature}/import-${other}-part.ts`, `../${other}/deep/a.ts`, broken),
+    importing(`app/${feature}/deep/import-${other}.ts`, `../../${other}/a.ts`, broken),
+  ];
+}
+
 const samples: readonly Sample[] = [
   ...features.flatMap((feature) => [
     importing(`app/${feature}/express.ts`, 'express', IMPORTS),
@@ -30,7 +41,17 @@ const samples: readonly Sample[] = [
     importing(`app/${feature}/store.ts`, '../store/a.ts', IMPORTS),
     importing(`app/${feature}/http.ts`, '../http/a.ts', IMPORTS),
     importing(`app/${feature}/deep/store.ts`, '../../store/sqlite/a.ts', IMPORTS),
+    importing(`app/${feature}/context.ts`, '../context.ts', IMPORTS),
+    importing(`app/${feature}/config.ts`, '../config.ts', IMPORTS),
+    importing(`app/${feature}/deep/log.ts`, '../../log.ts', IMPORTS),
+    importing(`app/${feature}/devops.ts`, '../../devops/a.ts', IMPORTS),
+    importing(`app/${feature}/scripts.ts`, '../../scripts/a.ts', IMPORTS),
+    importing(`app/${feature}/process-module.ts`, 'node:process', IMPORTS),
     importing(`app/${feature}/kernel.ts`, '../kernel/a.ts', null),
+    importing(`app/${feature}/deep/kernel.ts`, '../../kernel/a.ts', null),
+    importing(`app/${feature}/deep/own.ts`, '../a.ts', null),
+    importing(`app/${feature}/own.ts`, './deep/a.ts', null),
+    ...features.flatMap((other) => importingFeature(feature, other)),
   ]),
   importing('app/kernel/feature.ts', '../links/a.ts', IMPORTS),
   importing('app/kernel/config.ts', '../config.ts', IMPORTS),
@@ -47,17 +68,16 @@ const samples: readonly Sample[] = [
   importing('app/store/driver.ts', 'better-sqlite3', null),
   importing('app/store/feature.ts', '../links/a.ts', null),
   importing('app/config.ts', './store/a.ts', IMPORTS),
+  importing('app/greeting.ts', './links/a.ts', null),
+  importing('app/log.ts', './config.ts', null),
   importing('app/context.ts', './store/a.ts', null),
   importing('app/main.ts', './http/a.ts', null),
-  importing('app/links/devops.ts', '../../devops/a.ts', IMPORTS),
-  importing('app/links/scripts.ts', '../../scripts/a.ts', IMPORTS),
   importing('app/main-test.ts', '../test/support/a.ts', IMPORTS),
   importing('devops/roll/feature.ts', '../../app/links/a.ts', IMPORTS),
   importing('devops/roll/kernel.ts', '../../app/kernel/a.ts', null),
   importing('devops/roll/scripts.ts', '../../scripts/a.ts', IMPORTS),
   importing('scripts/everything.ts', '../devops/roll/a.ts', null),
   importing('test/unit/everything.ts', '../../scripts/a.ts', null),
-  importing('app/links/process-module.ts', 'node:process', IMPORTS),
   { file: 'app/links/process.ts', source: 'export const a = process.pid;\n', broken: GLOBALS },
   { file: 'app/links/global.ts', source: 'export const a = globalThis.process.pid;\n', broken: GLOBALS },
   { file: 'devops/roll/process.ts', source: 'export const a = process.pid;\n', broken: GLOBALS },
