@@ -57,8 +57,9 @@ function canonicalHost(hostname: string): string {
   return LOOPBACK.test(host) ? 'localhost' : host;
 }
 
+/** Names under localhost included (RFC 6761, section 6.3), and the address that stands for all of a machine's. */
 const LOOPBACK =
-  /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\]|\[::ffff:7f[0-9a-f]{2}:[0-9a-f]{1,4}\]|0\.0\.0\.0|\[::\])$/;
+  /^(?:(?:.+\.)?localhost|127(?:\.\d{1,3}){3}|0\.0\.0\.0|\[::1?\]|\[::ffff:(?:7f[0-9a-f]{2}:[0-9a-f]{1,4}|0:0)\])$/;
 
 /** Port 80 and port 443 of one name are one service: the first sends people to the second. */
 function effectivePort(url: URL): string {

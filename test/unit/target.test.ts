@@ -127,7 +127,15 @@ t.test('what is accepted, and how it is kept', async (t) => {
 t.test('on a laptop every name of the loopback is the service itself', async (t) => {
   const isLocal = createSelfCheck('http://127.0.0.1:3000');
   const hosts = ['localhost', 'LOCALHOST.', '127.0.0.1', '127.9.9.9', '127.1', '0x7f.1', '2130706433'];
-  for (const host of [...hosts, '[::1]', '[::ffff:127.0.0.1]', '0.0.0.0', '[::]', '0']) {
+  const unspecified = ['0.0.0.0', '[::]', '0', '[::ffff:0.0.0.0]'];
+  for (const host of [
+    ...hosts,
+    'a.b.localhost',
+    'localhost。',
+    '[::1]',
+    '[::ffff:127.0.0.1]',
+    ...unspecified,
+  ]) {
     t.ok(isLocal(new URL(`http://${host}:3000/x`)), host);
     t.notOk(isLocal(new URL(`http://${host}:3001/x`)), `${host} on another port`);
   }
