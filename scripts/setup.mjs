@@ -1,14 +1,14 @@
 // `npm run setup`: makes a developer's machine ready, and says for each thing whether it was fine, was changed or could
 // not be had. Running it again changes nothing. Plain JavaScript, because it has to run before anything is installed.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
 
 const hooksPath = 'scripts/git-hooks';
 const tally = { ok: 0, changed: 0, failed: 0 };
 
 task('Node version', nodeVersion);
-task('compiler for native modules', compiler);
 task('npm packages', packages);
+task('native modules', nativeModules);
 task('commit hooks', hooks);
 task('commands that suites need', suiteCommands);
 
@@ -29,37 +29,59 @@ function task(name, check) {
 }
 
 function nodeVersion() {
-  const { engines } = JSON.parse(readFileSync('package.json', 'utf8'));
-  const [, from, below] = engines.node.match(/^>=(\d+) <(\d+)$/).map(Number);
-  const major = Number(process.versions.node.split('.')[0]);
-  const isSupported = major >= from && major < below;
-  return { state: isSupported ? 'ok' : 'failed', detail: `${process.version}, wanted ${engines.node}` };
-}
-
-function compiler() {
-  const missing = ['gcc', 'g++', 'make', 'python3'].filter((command) => run(command, ['--version']) !== 0);
-  if (missing.length === 0) {
-    return { state: 'ok' };
-  }
-  return {
-    state: 'failed',
-    detail: `install ${missing.join(', ')}, on Debian: apt-get install build-essential python3`,
-  };
+  const { status, stdout } = spawnSync(process.execPath, ['scripts/node-version.mjs'], { encoding: 'utf8' });
+  return { state: status === 0 ? 'ok' : 'failed', detail: stdout.trim() };
 }
 
 function packages() {
-  if (existsSync('node_modules/.package-lock.json')) {
+  if (areInstalled()) {
     return { state: 'ok' };
   }
   const status = run('npm', ['ci', '--no-audit', '--no-fund'], 'inherit');
   return { state: status === 0 ? 'changed' : 'failed', detail: 'npm ci' };
 }
 
+/** What is installed is what the lock file says, but for optional packages, which other platforms have. */
+function areInstalled() {
+  const installedLock = 'node_modules/.package-lock.json';
+  if (!existsSync(installedLock)) {
+    return false;
+  }
+  const { '': _, ...wanted } = readPackages('package-lock.json');
+  const installed = readPackages(installedLock);
+  return Object.entries(wanted).every(
+    ([path, { version, optional }]) => installed[path]?.version === version || (optional && !installed[path]),
+  );
+}
+
+function readPackages(lock) {
+  return JSON.parse(readFileSync(lock, 'utf8')).packages;
+}
+
+/** Judged by the result: where npm finds no binary for this Node it needs a compiler, elsewhere it does not. */
+function nativeModules() {
+  const program = "new (require('better-sqlite3'))(':memory:')";
+  if (run(process.execPath, ['--input-type=commonjs', '-e', program]) === 0) {
+    return { state: 'ok' };
+  }
+  const missing = ['gcc', 'g++', 'make', 'python3'].filter((command) => run(command, ['--version']) !== 0);
+  const detail =
+    missing.length === 0
+      ? 'better-sqlite3 does not load; run npm rebuild better-sqlite3'
+      : `install ${missing.join(', ')}, on Debian: apt-get install build-essential python3; then run npm ci`;
+  return { state: 'failed', detail };
+}
+
 function hooks() {
-  if (run('git', ['rev-parse', '--is-inside-work-tree']) !== 0) {
+  const top = gitSays(['rev-parse', '--show-toplevel']);
+  if (top === '') {
     return { state: 'ok', detail: 'not a git checkout' };
   }
-  const before = configuredHooks();
+  // A checkout that contains this folder as a part of something else keeps its own hooks.
+  if (realpathSync(top) !== realpathSync('.')) {
+    return { state: 'ok', detail: `left to ${top}` };
+  }
+  const before = gitSays(['config', '--get', 'core.hooksPath']);
   if (before === hooksPath) {
     return { state: 'ok' };
   }
@@ -70,8 +92,9 @@ function hooks() {
   return { state: status === 0 ? 'changed' : 'failed' };
 }
 
-function configuredHooks() {
-  return spawnSync('git', ['config', '--get', 'core.hooksPath'], { encoding: 'utf8' }).stdout.trim();
+/** Empty when git has no answer, or is not there. */
+function gitSays(args) {
+  return spawnSync('git', args, { encoding: 'utf8' }).stdout?.trim() ?? '';
 }
 
 function suiteCommands() {
