@@ -144,6 +144,28 @@ export const VARIABLES = {
     fallback: '20',
     doc: 'Wrong API keys that one client address may send; 0: no limit.',
   },
+  CLICK_DURABILITY: {
+    rule: oneOf(['process', 'power']),
+    fallback: 'process',
+    doc: 'What a counted click survives: the end of the `process`, or a `power` cut too, which costs a disk sync for each turn of redirects.',
+  },
+  CLICK_REPEAT_SECONDS: {
+    rule: wholeNumber(0, 86_400),
+    fallback: '10',
+    doc: 'A visitor who follows a link again within this time is counted as `repeat`; 0: never.',
+  },
+  CLICK_PRIVACY_SIGNALS: {
+    rule: flag,
+    fallback: 'false',
+    doc: 'Whether a click with `DNT: 1` or `Sec-GPC: 1` is stored without any detail.',
+  },
+  SYNTHETIC_SECRET: {
+    rule: z.string().regex(/^[\x21-\x7e]{20,200}$/, 'expected 20 to 200 ASCII characters without spaces'),
+    fallback: null,
+    fallbackDoc: 'none',
+    secret: true,
+    doc: "Signs the header that marks the operator's own test requests, which are not counted.",
+  },
   LOG_LEVEL: {
     rule: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     fallback: 'info',

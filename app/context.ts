@@ -7,13 +7,26 @@ import { randomBytes as cryptoRandomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { ensureAdminKey } from './auth/admin-key.ts';
 import { createAuthenticator } from './auth/authenticator.ts';
+import { createAgentReader } from './clicks/agent.ts';
+import { createClassifier } from './clicks/classifier.ts';
+import { createClickWriter } from './clicks/click-writer.ts';
+import { openCountries } from './clicks/country.ts';
+import { createLedger } from './clicks/ledger.ts';
+import { createOwnCheck } from './clicks/own-requests.ts';
+import { createRepeatMemory } from './clicks/repeats.ts';
+import { createVisitorHash } from './clicks/visitor.ts';
 import type { Config } from './config.ts';
 import { createRateLimit } from './guard/rate-limit.ts';
+import { registerLedger } from './health/click-metrics.ts';
 import { createMetrics, type Metrics } from './health/metrics.ts';
 import { createReadiness, type Readiness } from './health/readiness.ts';
 import { createErrorAnswerer } from './http/answer-error.ts';
 import { createApp } from './http/app.ts';
-import { createClientAddressReader, createConnectionClientReader } from './http/client-address.ts';
+import {
+  createClientAddressReader,
+  createConnectionClientReader,
+  createCountryReader,
+} from './http/client-address.ts';
 import { createClientErrorHandler } from './http/client-error.ts';
 import { createCreationLimit } from './http/creation-limit.ts';
 import { createEnvelope } from './http/envelope.ts';
@@ -67,7 +80,12 @@ export interface Context {
   readReadiness(): Promise<Readiness>;
   /** On a first start makes an admin key and hands over its secret, the only time that it is seen. */
   ensureAdminKey(handOver: (secret: string) => void): Promise<void>;
+  /** Stores what waits and closes everything that is open. Nothing may be asked any more. */
+  close(): Promise<void>;
 }
+
+/** How long a stop waits for a disk that fails, before the clicks that wait for it are given up. */
+const STORE_CLICKS_MAX_MS = 3000;
 
 /** Throws StartError with a sentence for the operator. */
 export async function createContext(
@@ -81,7 +99,15 @@ export async function createContext(
   const wrapStore = overrides.wrapStore ?? ((store: Store) => store);
 
   const store = wrapStore(
-    await openSqliteStore({ dataDir: config.DATA_DIR, migrate: config.MIGRATE, clock, random: Math.random }),
+    await openSqliteStore({
+      dataDir: config.DATA_DIR,
+      migrate: config.MIGRATE,
+      clock,
+      random: Math.random,
+      randomBytes,
+      clickDurability: config.CLICK_DURABILITY,
+      onClicksSetAside: (path, err) => logger.error({ path, err }, 'clicks.db was damaged and is set aside'),
+    }),
   );
   const adminKeyDeps = { store: store.apiKeys, clock, randomBytes };
 
@@ -109,8 +135,21 @@ export async function createContext(
   const schemas = createLinkSchemas({ isSelf: createSelfCheck(baseUrl) });
   const isAnonymousAllowed = config.ANONYMOUS_SHORTEN;
 
+  const ledger = createLedger();
+  registerLedger(metrics.registry, ledger.read);
+  const clickWriter = createClickWriter({
+    clock,
+    random: Math.random,
+    journal: store.clicks.journal,
+    ledger,
+    onFailed: (err) => logger.error({ err }, 'clicks cannot be stored and wait in memory'),
+    onRecovered: () => logger.info('clicks are stored again'),
+    onDropped: (clicks) => logger.error({ clicks }, 'clicks were lost: they could not be stored in time'),
+  });
+
   const readReadiness = createReadiness({
     clock,
+    readClickFailure: () => clickWriter.failure() ?? store.clicks.failure(),
     drain: store.drain,
     probeStore: store.probe,
     dataDir: config.DATA_DIR,
@@ -147,6 +186,16 @@ export async function createContext(
   const lane = createRedirectLane({
     lookup: store.links.lookup,
     clock,
+    classify: createClassifier({
+      readAgent: createAgentReader(),
+      hashVisitor: createVisitorHash(store.clicks.salts),
+      repeats: createRepeatMemory({ windowMs: config.CLICK_REPEAT_SECONDS * 1000 }),
+      isOwn: createOwnCheck(config.SYNTHETIC_SECRET),
+      findCountry: openCountries(),
+      obeysPrivacySignals: config.CLICK_PRIVACY_SIGNALS,
+    }),
+    record: clickWriter.record,
+    readCountry: createCountryReader(config.TRUST_PROXY),
     securityHeaders: pickForRedirects(securityHeaders),
     answerError,
   });
@@ -183,6 +232,10 @@ export async function createContext(
     publicListener: listen([...publicRoutes, openApi], true),
     managementListener: listen(managementRoutes, false),
     readReadiness,
+    async close() {
+      await clickWriter.close(STORE_CLICKS_MAX_MS);
+      await store.close();
+    },
     ensureAdminKey: (handOver) => ensureAdminKey(adminKeyDeps, { given: config.ADMIN_API_KEY, handOver }),
   };
 }

@@ -40,13 +40,13 @@ async function main(): Promise<void> {
     // Nobody asks before it listens, and by then there is one.
     isDraining: () => lifetime.isDraining(),
   });
-  const { publicListener, managementListener, store } = context;
+  const { publicListener, managementListener } = context;
   const lifetime = createLifetime({
     clock: systemClock,
     drainMs: config.DRAIN_MS,
     stop: async () => {
       await Promise.all([managementListener.stop(IN_FLIGHT_MAX_MS), publicListener.stop(IN_FLIGHT_MAX_MS)]);
-      await store.close();
+      await context.close();
       logger.info('stopped');
     },
     exit,
@@ -69,7 +69,7 @@ async function main(): Promise<void> {
     });
     process.stdout.write(greeting);
   }
-  const figures = createFigures({
+  const readFigures = createFigures({
     clock: systemClock,
     redirectDuration: context.metrics.redirectDuration,
     readReadiness: context.readReadiness,
@@ -77,7 +77,9 @@ async function main(): Promise<void> {
   process.send?.('ready');
   if (process.env.pm_id !== undefined) {
     // A service without figures is better than none.
-    showInPm2(figures, systemClock).catch((err: unknown) => logger.warn({ err }, 'PM2 shows no figures'));
+    showInPm2({ readFigures, clock: systemClock, isOver: lifetime.isStopping }).catch((err: unknown) =>
+      logger.warn({ err }, 'PM2 shows no figures'),
+    );
   }
 }
 

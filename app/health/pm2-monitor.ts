@@ -8,10 +8,17 @@
 import type { Clock } from '../kernel/clock.ts';
 import type { Figures } from './figures.ts';
 
+export interface Pm2MonitorDeps {
+  readonly readFigures: () => Promise<Figures>;
+  readonly clock: Clock;
+  /** From then on there is nothing more to read figures from. */
+  readonly isOver: () => boolean;
+}
+
 const REFRESH_MS = 1000;
 
-/** Shows what `readFigures` says, anew each second, as long as the process lives. Ends only by an error. */
-export async function showInPm2(readFigures: () => Promise<Figures>, clock: Clock): Promise<never> {
+/** Shows what `readFigures` says, anew each second until `isOver`. */
+export async function showInPm2({ readFigures, clock, isOver }: Pm2MonitorDeps): Promise<void> {
   const [{ IPCTransport }, { ServiceManager }, { MetricService, MetricType }] = await Promise.all([
     import('@pm2/io/build/main/transports/IPCTransport.js'),
     import('@pm2/io/build/main/serviceManager.js'),
@@ -33,8 +40,7 @@ export async function showInPm2(readFigures: () => Promise<Figures>, clock: Cloc
   show('redirects', '/min', () => figures.redirectsPerMinute);
   show('redirect p95', 'ms', () => figures.redirectP95Ms?.toFixed(2) ?? '-');
   show('state', '', () => figures.ready);
-  for (;;) {
-    await clock.sleep(REFRESH_MS);
+  for (await clock.sleep(REFRESH_MS); !isOver(); await clock.sleep(REFRESH_MS)) {
     figures = await readFigures();
   }
 }

@@ -18,6 +18,8 @@ export interface ReadinessFacts {
   readonly isStoreReadable: boolean;
   /** A drain row on the host, or this process's own wait before it stops. */
   readonly isDraining: boolean;
+  /** Whether clicks are stored; if not they wait in memory. */
+  readonly areClicksStored: boolean;
   /** Free space where the data lies; null when it could not be asked. */
   readonly freeBytes: number | null;
 }
@@ -25,11 +27,15 @@ export interface ReadinessFacts {
 /** Below this a write may fail any moment: a full group commit with its WAL needs some MB. */
 export const FREE_BYTES_MIN = 64 * 1024 * 1024;
 
-export function decideReadiness({ isStoreReadable, isDraining, freeBytes }: ReadinessFacts): Readiness {
+export function decideReadiness(facts: ReadinessFacts): Readiness {
+  const { isStoreReadable, isDraining, areClicksStored, freeBytes } = facts;
   if (!isStoreReadable) return { status: 'unready', reasons: ['links_db'] };
   if (isDraining) return { status: 'draining', reasons: ['drain'] };
-  if (freeBytes === null || freeBytes < FREE_BYTES_MIN) return { status: 'degraded', reasons: ['disk'] };
-  return { status: 'ready', reasons: [] };
+  const reasons = [
+    ...(areClicksStored ? [] : ['clicks_db']),
+    ...(freeBytes === null || freeBytes < FREE_BYTES_MIN ? ['disk'] : []),
+  ];
+  return { status: reasons.length === 0 ? 'ready' : 'degraded', reasons };
 }
 
 export interface ReadinessDeps {
@@ -38,6 +44,8 @@ export interface ReadinessDeps {
   /** Runs a real query; throws when it cannot be answered. */
   readonly probeStore: () => Promise<void>;
   readonly dataDir: string;
+  /** Why clicks cannot be stored at the moment; null: they are. */
+  readonly readClickFailure: () => unknown;
   /** This process alone drains, before it stops. */
   readonly isDraining: () => boolean;
   /** Told of each change once, with what is behind it where something is. */
@@ -45,19 +53,22 @@ export interface ReadinessDeps {
 }
 
 export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {
-  let told = 'ready';
+  let told = '';
 
   return async () => {
     const store = await readStore(deps);
     const disk = await readFreeBytes(deps.dataDir);
+    const clickFailure = deps.readClickFailure();
     const readiness = decideReadiness({
       isStoreReadable: store.error === null,
       isDraining: deps.isDraining() || (store.drainUntilMs ?? 0) > deps.clock.nowMs(),
+      areClicksStored: clickFailure === null,
       freeBytes: disk.freeBytes,
     });
-    if (readiness.status !== told) {
-      told = readiness.status;
-      deps.onChange(readiness, store.error ?? disk.error);
+    const reasons = readiness.reasons.join(' ');
+    if (reasons !== told) {
+      told = reasons;
+      deps.onChange(readiness, store.error ?? clickFailure ?? disk.error);
     }
     return readiness;
   };

@@ -30,3 +30,20 @@ export function createConnectionClientReader(
 
 /** The connection was gone before it was asked. */
 const UNKNOWN = 'unknown';
+
+/**
+ * The country that a trusted proxy names, as Cloudflare and CloudFront do. From anybody else the header is just something that
+ * a client wrote.
+ */
+export function createCountryReader(trusted: readonly string[]): (request: IncomingMessage) => string | null {
+  if (trusted.length === 0) return () => null;
+  const isTrusted = proxyAddr.compile([...trusted]);
+  return ({ socket, headers }) => {
+    const country = headers['cf-ipcountry'] ?? headers['cloudfront-viewer-country'];
+    if (typeof country !== 'string' || !COUNTRY.test(country)) return null;
+    return isTrusted(socket.remoteAddress ?? UNKNOWN, 0) ? country : null;
+  };
+}
+
+/** ISO 3166-1 alpha-2. Cloudflare's XX (nobody knows) and T1 (Tor) are no countries. */
+const COUNTRY = /^(?!XX)[A-Z]{2}$/;

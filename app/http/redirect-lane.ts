@@ -2,13 +2,19 @@
  * The redirect lane: what the service exists for, in front of Express. It owns every path that is one key and nothing else;
  * what it does not own it leaves untouched.
  *
- *   GET /autumn ─▶ is this a key? ─▶ find the link ─▶ expired, disabled, deleted? ─▶ 302
- *                      │ no                │ none               │ yes
- *                      ▼                   ▼                    ▼
- *                   Express               404                  410
+ *   GET /autumn ─▶ is this a key? ─▶ find the link ─▶ expired, disabled, deleted? ─▶ record the click ─▶ 302
+ *                      │ no                │ none               │ yes                     │ used up
+ *                      ▼                   ▼                    ▼                         ▼
+ *                   Express               404                  410                       410
+ *
+ * Recording is what takes time: the clicks of a turn are stored together, and their answers leave together after that.
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Classifier } from '../clicks/classifier.ts';
+import type { Click, Exclusion } from '../clicks/click.ts';
+import type { ClickWriter, Fate } from '../clicks/click-writer.ts';
+import { toClientId } from '../guard/rate-limit.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { AppError } from '../kernel/errors.ts';
 import { isUsableKey } from '../links/key.ts';
@@ -23,6 +29,10 @@ export const REDIRECT_ROUTE = '/{key}';
 export interface RedirectLaneDeps {
   readonly lookup: LinkStore['lookup'];
   readonly clock: Clock;
+  readonly classify: Classifier;
+  readonly record: ClickWriter['record'];
+  /** The country that a trusted proxy names. */
+  readonly readCountry: (request: IncomingMessage) => string | null;
   /** Those that a redirect needs. */
   readonly securityHeaders: HeaderList;
   readonly answerError: ErrorAnswerer;
@@ -35,13 +45,8 @@ export type RedirectLane = (
   exchange: Exchange,
 ) => boolean | Promise<true>;
 
-export function createRedirectLane({
-  lookup,
-  clock,
-  securityHeaders,
-  answerError,
-}: RedirectLaneDeps): RedirectLane {
-  let turn: Redirect[] = [];
+export function createRedirectLane(deps: RedirectLaneDeps): RedirectLane {
+  const { lookup, clock, classify, record, readCountry, securityHeaders, answerError } = deps;
 
   return (request, response, exchange) => {
     const key = readKey(request.url as string);
@@ -61,28 +66,36 @@ export function createRedirectLane({
   ): true {
     if (link === null)
       throw new AppError('not_found', `There is no link "${key}" here. Check how it is spelled.`);
-    const decision = decideRedirect(link, clock.nowMs());
+    const atMs = clock.nowMs();
+    const decision = decideRedirect(link, atMs);
     if (decision !== 'redirect') throw new AppError('gone', GONE_SENTENCES[decision]);
-    turn.push({ request, response, link });
-    if (turn.length === 1) setImmediate(sendTurn);
+    const click = readClick(request, link.id, atMs);
+    record({
+      click: typeof click === 'string' ? null : click,
+      exclusion: typeof click === 'string' ? click : null,
+      quota: null,
+      settle: (fate) => settle(fate, request, response, link),
+    });
     return true;
   }
 
-  /** The answers of a turn leave together: the first one wakes the other side, the rest find it awake. */
-  function sendTurn(): void {
-    const answers = turn;
-    turn = [];
-    for (const redirect of answers) {
-      try {
-        send(redirect);
-      } catch (error) {
-        // A damaged row: a target or a status that HTTP cannot carry.
-        answerError(redirect.request, redirect.response, error);
-      }
+  function readClick(request: IncomingMessage, linkId: number, atMs: number): Click | Exclusion {
+    const { method = 'GET', headers } = request;
+    const client = toClientId(exchangeOf(request).clientAddress);
+    return classify({ linkId, atMs, method, headers, client, country: readCountry(request) });
+  }
+
+  function settle(fate: Fate, request: IncomingMessage, response: ServerResponse, link: RedirectFacts): void {
+    try {
+      if (fate !== 'redirect') throw refusal(fate);
+      send(request, response, link);
+    } catch (error) {
+      // Also of a damaged row: a target or a status that HTTP cannot carry.
+      answerError(request, response, error);
     }
   }
 
-  function send({ request, response, link }: Redirect): void {
+  function send(request: IncomingMessage, response: ServerResponse, link: RedirectFacts): void {
     response.writeHead(link.redirectStatus, [
       'Location',
       link.url,
@@ -99,11 +112,24 @@ export function createRedirectLane({
   }
 }
 
-/** A redirect that is decided and not sent yet. */
-interface Redirect {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly link: RedirectFacts;
+function refusal(fate: Exclude<Fate, 'redirect'>): AppError {
+  switch (fate) {
+    case 'spent':
+      return new AppError('gone', 'This link has been followed as often as it may be.');
+    case 'unavailable':
+      return new AppError(
+        'unavailable',
+        'This link counts its clicks, and they cannot be counted just now.',
+        {
+          retryAfterSeconds: 1,
+        },
+      );
+    case 'unknown':
+      return new AppError(
+        'unavailable',
+        'How often this link was followed is not known any more. Its owner has to set max_clicks anew.',
+      );
+  }
 }
 
 const GONE_SENTENCES = {

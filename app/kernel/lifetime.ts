@@ -26,6 +26,7 @@ export interface LifetimeDeps {
 export interface Lifetime {
   /** Readiness goes off while it drains; a stop leaves it as it is. */
   isDraining(): boolean;
+  isStopping(): boolean;
   onSignal(signal: StopSignal): void;
 }
 
@@ -66,6 +67,7 @@ export function createLifetime({
 
   return {
     isDraining: () => phase === 'draining',
+    isStopping: () => phase === 'stopping',
     onSignal(signal) {
       if (phase === 'stopping') {
         if (clock.monotonicMs() - stoppingSinceMs >= IMPATIENCE_AFTER_MS) exit(EXIT_IMPATIENT);

@@ -9,6 +9,11 @@ export interface Dialect {
   /** The type and the rest of a numeric primary key that the database fills and never gives out twice. */
   readonly idType: ColumnDataType;
   readonly idColumn: ColumnBuilderCallback;
+  /** The type of a numeric primary key that we fill. */
+  readonly numberType: ColumnDataType;
+  readonly bytesType: ColumnDataType;
+  /** Ends the statement that makes a table whose rows lie in the order of its key. */
+  readonly clustered: RawBuilder<unknown>;
   hasTable(db: Kysely<Tables>, name: string): Promise<boolean>;
   /**
    * Runs `work` in a transaction that may write from the start, on one connection that nothing else uses meanwhile; no

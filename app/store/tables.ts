@@ -12,7 +12,51 @@ export interface Tables {
   sequences: { name: 'event' | 'key'; value: number };
   api_keys: ApiKeyTable;
   host_state: { name: string; value: number };
-  schema_state: { one: number; version: number; readable_from: number };
+  schema_state: SchemaStateTable;
+
+  segments: { id: Generated<number>; name: string; started_at_ms: number; folded_to: number };
+  clicks: ClickTable;
+  click_index: { link_id: number; at_ms: number; click_id: number };
+  words: { id: Generated<number>; kind: number; text: string };
+  agents: { id: number; browser: number | null; os: number | null; device: number | null };
+  quotas: { link_id: number; used: number };
+  salts: { day: number; salt: string };
+  click_state: { name: 'made_at_seq'; value: number };
+  click_totals: { link_id: number; reason: number; clicks: number };
+  click_quarters: { link_id: number; quarter: number; reason: number; clicks: number };
+  click_days: { link_id: number; day: number; reason: number; clicks: number };
+  click_details: ClickDetailTable;
+  click_visitors: { link_id: number; day: number; sketch: Uint8Array };
+  click_schema_state: SchemaStateTable;
+}
+
+interface SchemaStateTable {
+  one: number;
+  version: number;
+  readable_from: number;
+}
+
+export interface ClickTable {
+  /** segment · 2³² + sequence. */
+  id: number;
+  link_id: number;
+  at_ms: number;
+  /** By click-rows.ts. */
+  reason: number;
+  visitor: number | null;
+  agent: number | null;
+  referrer: number | null;
+  language: number | null;
+  country: number | null;
+}
+
+export interface ClickDetailTable {
+  link_id: number;
+  day: number;
+  reason: number;
+  kind: number;
+  word: number;
+  clicks: number;
 }
 
 export interface LinkTable {

@@ -1,4 +1,5 @@
 // Fills a data folder with links, through the same store that the service writes with.
+import { randomBytes } from 'node:crypto';
 import { systemClock } from '../../app/kernel/clock.ts';
 import type { LinkCommand } from '../../app/links/link-store.ts';
 import { openSqliteStore } from '../../app/store/sqlite/open-store.ts';
@@ -15,7 +16,17 @@ export async function seedLinks(
   count: number,
   onProgress?: (done: number) => void,
 ): Promise<void> {
-  const store = await openSqliteStore({ dataDir, migrate: 'auto', clock: systemClock, random: Math.random });
+  const store = await openSqliteStore({
+    dataDir,
+    migrate: 'auto',
+    clock: systemClock,
+    random: Math.random,
+    randomBytes,
+    clickDurability: 'process',
+    onClicksSetAside: (path) => {
+      throw new Error(`A damaged file was found and moved to ${path}.`);
+    },
+  });
   for (let first = 0; first < count; first += UNIT) {
     const size = Math.min(UNIT, count - first);
     await store.links.apply([Array.from({ length: size }, (_, index) => createCommand(first + index))]);

@@ -2,8 +2,7 @@
 
 import type { Test } from 'tap';
 import t from 'tap';
-import { systemClock } from '../../app/kernel/clock.ts';
-import { openSqliteStore } from '../../app/store/sqlite/open-store.ts';
+import { openStore } from '../support/store.ts';
 import { testApiKeyStore } from './api-key-store.ts';
 import { testDrainStore } from './drain-store.ts';
 import { testLinkList } from './link-list.ts';
@@ -16,7 +15,7 @@ async function openSqlite(t: Test): Promise<OpenedStore> {
 }
 
 async function open(t: Test, dataDir: string): Promise<OpenedStore> {
-  const store = await openSqliteStore({ dataDir, migrate: 'auto', clock: systemClock, random: Math.random });
+  const store = await openStore({ dataDir });
   let closing: Promise<void> | null = null;
   const close = (): Promise<void> => {
     closing ??= store.close();

@@ -149,7 +149,7 @@ t.test(
     await followAll();
     const ready = await ask('GET', `${server.url}/readyz`);
     t.equal(ready.status, 200);
-    t.match(ready.body, { status: 'degraded', reasons: ['disk'] });
+    t.match(ready.body, { status: 'degraded', reasons: ['clicks_db', 'disk'] });
     t.equal((await create()).status, 503);
 
     disk.free();

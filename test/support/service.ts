@@ -72,9 +72,9 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
   };
 }
 
-async function stopContext({ managementListener, publicListener, store }: Context): Promise<void> {
+async function stopContext({ managementListener, publicListener, close }: Context): Promise<void> {
   await Promise.all([managementListener.stop(0), publicListener.stop(0)]);
-  await store.close();
+  await close();
 }
 
 /** A folder that goes with the test. */

@@ -13,15 +13,15 @@ import {
 import { apiKeyBody, apiKeyView, toApiKeyView } from '../../app/auth/api-key-schema.ts';
 import { createAuthenticator } from '../../app/auth/authenticator.ts';
 import { createRateLimit } from '../../app/guard/rate-limit.ts';
-import { openSqliteStore } from '../../app/store/sqlite/open-store.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
+import { openStore } from '../support/store.ts';
 
 const CLIENT = '203.0.113.1';
 const SECRET = 'fl_secret';
 
 async function open(t: Test) {
   const clock = createFakeClock();
-  const store = await openSqliteStore({ dataDir: t.testdir(), migrate: 'auto', clock, random: () => 0 });
+  const store = await openStore({ dataDir: t.testdir(), clock });
   t.teardown(() => store.close());
   return { clock, store: store.apiKeys };
 }

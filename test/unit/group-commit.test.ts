@@ -4,9 +4,9 @@ import { AppError } from '../../app/kernel/errors.ts';
 import type { Dialect } from '../../app/store/dialect.ts';
 import { createGroupCommit, type GroupCommitDeps } from '../../app/store/group-commit.ts';
 import { createSqliteDialect } from '../../app/store/sqlite/dialect.ts';
-import { openLinksDb } from '../../app/store/sqlite/open-links-db.ts';
 import type { Tables } from '../../app/store/tables.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
+import { openLinksDb } from '../support/store.ts';
 
 /** Group commit on a real file, with the groups counted on their way to the database. */
 async function open(

@@ -34,9 +34,11 @@ function start({ drainMs = 5000, fails = false } = {}) {
 t.test('SIGINT stops at once and exits with 0 when everything is finished', async (t) => {
   const { log, lifetime, signal, finish } = start();
   t.notOk(lifetime.isDraining());
+  t.notOk(lifetime.isStopping());
   signal('SIGINT');
   t.same(log, ['stopping', 'stop']);
   t.notOk(lifetime.isDraining(), 'readiness stays as it is');
+  t.ok(lifetime.isStopping());
   await finish();
   t.same(log, ['stopping', 'stop', 'exit 0']);
 });

@@ -10,9 +10,10 @@ import {
   type MigrateMode,
   migrate,
   readSchemaState,
+  type Schema,
 } from '../../app/store/migrations/migrate.ts';
 import type { Migration } from '../../app/store/migrations/migration.ts';
-import { MIGRATIONS } from '../../app/store/migrations/migrations.ts';
+import { CLICK_SCHEMA, LINK_SCHEMA } from '../../app/store/migrations/migrations.ts';
 import { createSqliteDialect } from '../../app/store/sqlite/dialect.ts';
 import type { Tables } from '../../app/store/tables.ts';
 
@@ -40,6 +41,10 @@ const ONE = makingTable(1, 1);
 const TWO = makingTable(2, 1);
 const CONTRACT = makingTable(3, 3);
 const NAME = 'test.db';
+
+function schemaOf(migrations: readonly Migration[]): Schema {
+  return { stateTable: 'schema_state', migrations };
+}
 
 const CHECK_SENTENCE = (found: string, needed: number) =>
   `test.db has schema ${found} and this release needs ${needed}, but MIGRATE=check forbids migrating at start. ` +
@@ -73,11 +78,13 @@ t.test('what to do follows from the two numbers and the mode', async (t) => {
 t.test(
   'our migrations are numbered without a gap, and readable by no later code than their own',
   async (t) => {
-    t.same(
-      MIGRATIONS.map(({ version }) => version),
-      MIGRATIONS.map((_, index) => index + 1),
-    );
-    t.ok(MIGRATIONS.every(({ version, readableFrom }) => readableFrom <= version));
+    for (const { migrations } of [LINK_SCHEMA, CLICK_SCHEMA]) {
+      t.same(
+        migrations.map(({ version }) => version),
+        migrations.map((_, index) => index + 1),
+      );
+      t.ok(migrations.every(({ version, readableFrom }) => readableFrom <= version));
+    }
   },
 );
 
@@ -87,10 +94,10 @@ t.test('an empty database gets every migration, an older one what it lacks', asy
   const one = makingTable(1, 1, runs);
   const two = makingTable(2, 1, runs);
   const run = (migrations: readonly Migration[], mode: MigrateMode = 'auto') =>
-    migrate(db, dialect, { mode, migrations, name: NAME });
+    migrate(db, dialect, { mode, schema: schemaOf(migrations), name: NAME });
 
   await t.rejects(run([one], 'check'), { name: 'StartError', message: CHECK_SENTENCE('none', 1) });
-  t.equal(await readSchemaState(db, dialect), null);
+  t.equal(await readSchemaState(db, dialect, 'schema_state'), null);
   t.same(await run([one]), { version: 1, readableFrom: 1 });
   t.same(await run([one]), { version: 1, readableFrom: 1 });
   t.same(await run([one], 'check'), { version: 1, readableFrom: 1 });
@@ -103,7 +110,7 @@ t.test('an empty database gets every migration, an older one what it lacks', asy
 t.test('after an expand migration older code still starts, after a contract one it does not', async (t) => {
   const db = open(t, `${t.testdir()}/test.db`);
   const run = (migrations: readonly Migration[]) =>
-    migrate(db, dialect, { mode: 'auto', migrations, name: NAME });
+    migrate(db, dialect, { mode: 'auto', schema: schemaOf(migrations), name: NAME });
   await run([ONE, TWO]);
   t.same(await run([ONE]), { version: 2, readableFrom: 1 });
   await run([ONE, TWO, CONTRACT]);
@@ -125,9 +132,9 @@ t.test('a migration that fails leaves the schema as it was', async (t) => {
       throw new Error('in the middle');
     },
   };
-  const options = { mode: 'auto', migrations: [ONE, failing], name: NAME } as const;
+  const options = { mode: 'auto', schema: schemaOf([ONE, failing]), name: NAME } as const;
   await t.rejects(migrate(db, dialect, options), { message: 'in the middle' });
-  t.same(await readSchemaState(db, dialect), { version: 1, readableFrom: 1 });
+  t.same(await readSchemaState(db, dialect, 'schema_state'), { version: 1, readableFrom: 1 });
   t.notOk(await dialect.hasTable(db, 'half'));
 });
 
@@ -136,8 +143,8 @@ t.test('a schema table without its row counts as none', async (t) => {
   await sql`create table schema_state (one integer primary key, version integer, readable_from integer)`.execute(
     db,
   );
-  t.equal(await readSchemaState(db, dialect), null);
-  t.same(await migrate(db, dialect, { mode: 'auto', migrations: [ONE], name: NAME }), {
+  t.equal(await readSchemaState(db, dialect, 'schema_state'), null);
+  t.same(await migrate(db, dialect, { mode: 'auto', schema: schemaOf([ONE]), name: NAME }), {
     version: 1,
     readableFrom: 1,
   });
@@ -145,7 +152,7 @@ t.test('a schema table without its row counts as none', async (t) => {
 
 t.test('without any migration there is no schema to start on', async (t) => {
   const db = open(t, `${t.testdir()}/test.db`);
-  await t.rejects(migrate(db, dialect, { mode: 'auto', migrations: [], name: NAME }), {
+  await t.rejects(migrate(db, dialect, { mode: 'auto', schema: schemaOf([]), name: NAME }), {
     name: 'StartError',
     message: 'test.db has no schema after migrating.',
   });
@@ -157,17 +164,15 @@ t.test('several openers of one process at once migrate once', async (t) => {
   const migrations = [makingTable(1, 1, runs), makingTable(2, 1, runs)];
   const openers = Array.from({ length: 4 }, () => open(t, path));
   const states = await Promise.all(
-    openers.map((db) => migrate(db, dialect, { mode: 'auto', migrations, name: NAME })),
+    openers.map((db) => migrate(db, dialect, { mode: 'auto', schema: schemaOf(migrations), name: NAME })),
   );
   t.same(states, Array(4).fill({ version: 2, readableFrom: 1 }));
   t.same(runs, [1, 2]);
 });
 
 const OPEN_STORE = `
-  import { openSqliteStore } from '${pathToFileURL(resolve('app/store/sqlite/open-store.ts')).href}';
-  import { systemClock } from '${pathToFileURL(resolve('app/kernel/clock.ts')).href}';
-  const options = { dataDir: process.argv[1], migrate: 'auto', clock: systemClock, random: Math.random };
-  const store = await openSqliteStore(options);
+  import { openStore } from '${pathToFileURL(resolve('test/support/store.ts')).href}';
+  const store = await openStore({ dataDir: process.argv[1] });
   const first = await store.links.takeNumbers(1);
   await store.close();
   process.stdout.write(String(first));

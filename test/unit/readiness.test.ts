@@ -11,7 +11,12 @@ import {
 import { createFakeClock } from '../support/fake-clock.ts';
 
 t.test('readiness follows from what is known, the worst first', async (t) => {
-  const good = { isStoreReadable: true, isDraining: false, freeBytes: FREE_BYTES_MIN };
+  const good = {
+    isStoreReadable: true,
+    isDraining: false,
+    areClicksStored: true,
+    freeBytes: FREE_BYTES_MIN,
+  };
   t.same(decideReadiness(good), { status: 'ready', reasons: [] });
   t.same(decideReadiness({ ...good, freeBytes: FREE_BYTES_MIN - 1 }), {
     status: 'degraded',
@@ -22,7 +27,11 @@ t.test('readiness follows from what is known, the worst first', async (t) => {
     status: 'draining',
     reasons: ['drain'],
   });
-  t.same(decideReadiness({ isStoreReadable: false, isDraining: true, freeBytes: 0 }), {
+  t.same(decideReadiness({ ...good, areClicksStored: false, freeBytes: 0 }), {
+    status: 'degraded',
+    reasons: ['clicks_db', 'disk'],
+  });
+  t.same(decideReadiness({ ...good, isStoreReadable: false, isDraining: true, freeBytes: 0 }), {
     status: 'unready',
     reasons: ['links_db'],
   });
@@ -41,6 +50,7 @@ t.test('the facts are asked of the store, the clock, the process and the disk', 
       drain: drainUntil(null),
       probeStore: async () => undefined,
       dataDir,
+      readClickFailure: () => null,
       isDraining: () => false,
       onChange: () => undefined,
       ...changes,
@@ -61,6 +71,8 @@ t.test('the facts are asked of the store, the clock, the process and the disk', 
     unready,
   );
   t.same(await read({ dataDir: join(dataDir, 'missing') }), { status: 'degraded', reasons: ['disk'] });
+  const failure = new Error('SQLITE_FULL');
+  t.same(await read({ readClickFailure: () => failure }), { status: 'degraded', reasons: ['clicks_db'] });
 });
 
 t.test('a change is told once, with what is behind it', async (t) => {
@@ -73,6 +85,7 @@ t.test('a change is told once, with what is behind it', async (t) => {
       if (error !== null) throw error;
     },
     dataDir: t.testdir(),
+    readClickFailure: () => null,
     isDraining: () => false,
     onChange: ({ status }, cause) => told.push([status, cause]),
   });

@@ -19,9 +19,15 @@ export interface SchemaState {
 
 export type MigrateMode = 'auto' | 'check';
 
+/** What belongs together in one database: links, or clicks. In a shared database both have a state of their own. */
+export interface Schema {
+  readonly stateTable: 'schema_state' | 'click_schema_state';
+  readonly migrations: readonly Migration[];
+}
+
 export interface MigrateOptions {
   readonly mode: MigrateMode;
-  readonly migrations: readonly Migration[];
+  readonly schema: Schema;
   /** The name of the database for sentences, without secrets. */
   readonly name: string;
 }
@@ -52,37 +58,46 @@ export async function migrate(
   dialect: Dialect,
   options: MigrateOptions,
 ): Promise<SchemaState> {
-  const codeVersion = options.migrations.at(-1)?.version ?? 0;
-  const found = await readSchemaState(db, dialect);
+  const { stateTable, migrations } = options.schema;
+  const codeVersion = migrations.at(-1)?.version ?? 0;
+  const found = await readSchemaState(db, dialect, stateTable);
   const decision = decideMigration(found, codeVersion, options);
   if (found !== null && decision === 'ready') return found;
-  for (const migration of options.migrations) {
+  for (const migration of migrations) {
     await dialect.transaction(db, async (connection) => {
-      const state = await readSchemaState(connection, dialect);
+      const state = await readSchemaState(connection, dialect, stateTable);
       if (state !== null && state.version >= migration.version) return;
       await migration.up(connection, dialect);
-      await writeSchemaState(connection, migration);
+      await writeSchemaState(connection, stateTable, migration);
     });
   }
-  const state = await readSchemaState(db, dialect);
+  const state = await readSchemaState(db, dialect, stateTable);
   if (state === null) throw new StartError(`${options.name} has no schema after migrating.`);
   return state;
 }
 
 /** Null when the database has no schema of ours yet. */
-export async function readSchemaState(db: Kysely<Tables>, dialect: Dialect): Promise<SchemaState | null> {
-  if (!(await dialect.hasTable(db, 'schema_state'))) return null;
-  const row = await db.selectFrom('schema_state').selectAll().executeTakeFirst();
+export async function readSchemaState(
+  db: Kysely<Tables>,
+  dialect: Dialect,
+  stateTable: Schema['stateTable'],
+): Promise<SchemaState | null> {
+  if (!(await dialect.hasTable(db, stateTable))) return null;
+  const row = await db.selectFrom(stateTable).selectAll().executeTakeFirst();
   return row === undefined ? null : { version: row.version, readableFrom: row.readable_from };
 }
 
-async function writeSchemaState(db: Kysely<Tables>, { version, readableFrom }: Migration): Promise<void> {
-  await sql`create table if not exists schema_state
+async function writeSchemaState(
+  db: Kysely<Tables>,
+  stateTable: Schema['stateTable'],
+  { version, readableFrom }: Migration,
+): Promise<void> {
+  await sql`create table if not exists ${sql.table(stateTable)}
     (one integer primary key check (one = 1), version integer not null, readable_from integer not null)`.execute(
     db,
   );
   await db
-    .insertInto('schema_state')
+    .insertInto(stateTable)
     .values({ one: 1, version, readable_from: readableFrom })
     .onConflict((conflict) => conflict.column('one').doUpdateSet({ version, readable_from: readableFrom }))
     .execute();

@@ -1,9 +1,12 @@
 /** All migrations in their order. Append only: one that was released never changes. */
 
 import { linksMigration } from './001-links.ts';
-import type { Migration } from './migration.ts';
+import { clicksMigration } from './clicks-001.ts';
+import type { Schema } from './migrate.ts';
 
-export const MIGRATIONS: readonly Migration[] = [linksMigration];
+export const LINK_SCHEMA: Schema = { stateTable: 'schema_state', migrations: [linksMigration] };
 
-/** The schema this code knows: they are numbered without a gap. */
-export const SCHEMA_VERSION = MIGRATIONS.length;
+export const CLICK_SCHEMA: Schema = { stateTable: 'click_schema_state', migrations: [clicksMigration] };
+
+/** The schema of links this code knows: migrations are numbered without a gap. */
+export const SCHEMA_VERSION = LINK_SCHEMA.migrations.length;

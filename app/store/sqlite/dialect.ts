@@ -38,6 +38,9 @@ export function createSqliteDialect({ clock, random }: SqliteDialectDeps): Diale
   return {
     idType: 'integer',
     idColumn: (column) => column.primaryKey().autoIncrement(),
+    numberType: 'integer',
+    bytesType: 'blob',
+    clustered: sql`without rowid`,
 
     async hasTable(db, name) {
       const { rows } = await sql`select 1 from sqlite_schema where type = 'table' and name = ${name}`.execute(

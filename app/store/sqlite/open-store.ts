@@ -1,5 +1,10 @@
-/** Everything that is kept in SQLite, opened together and closed together. */
+/**
+ * Everything that is kept in SQLite, opened together and closed together. links.db is the truth and is synced to the disk with
+ * each commit; clicks.db may be lost without a link being lost.
+ */
 
+import { join } from 'node:path';
+import type Database from 'better-sqlite3';
 import type { ApiKeyStore } from '../../auth/api-key.ts';
 import type { DrainStore } from '../../health/drain.ts';
 import type { Clock } from '../../kernel/clock.ts';
@@ -9,15 +14,17 @@ import { createGroupCommit } from '../group-commit.ts';
 import { createHostStateStore } from '../host-state-store.ts';
 import { createLinkStore } from '../link-store.ts';
 import type { MigrateMode } from '../migrations/migrate.ts';
-import { SCHEMA_VERSION } from '../migrations/migrations.ts';
+import { LINK_SCHEMA, SCHEMA_VERSION } from '../migrations/migrations.ts';
 import { createSqliteDialect } from './dialect.ts';
-import { openLinksDb } from './open-links-db.ts';
+import { type ClicksDb, openClicksDb } from './open-clicks-db.ts';
+import { openDatabase } from './open-database.ts';
 import { createRedirectLookup } from './redirect-lookup.ts';
 
 export interface Store {
   readonly links: LinkStore;
   readonly apiKeys: ApiKeyStore;
   readonly drain: DrainStore;
+  readonly clicks: Pick<ClicksDb, 'journal' | 'salts' | 'failure'>;
   /** Reads as a redirect does; throws when that fails, or when the schema has become too new for this code. */
   probe(): Promise<void>;
   close(): Promise<void>;
@@ -28,15 +35,34 @@ export interface OpenStoreOptions {
   readonly migrate: MigrateMode;
   readonly clock: Clock;
   readonly random: () => number;
+  readonly randomBytes: (size: number) => Buffer;
+  readonly clickDurability: 'process' | 'power';
+  /** Told when a damaged clicks.db was moved to `path`. */
+  readonly onClicksSetAside: (path: string, error: unknown) => void;
 }
 
 /** A key has at least one character. */
 const NO_KEY = '';
 
 /** Throws StartError with one sentence for the operator. */
-export async function openSqliteStore({ dataDir, migrate, clock, random }: OpenStoreOptions): Promise<Store> {
+export async function openSqliteStore(options: OpenStoreOptions): Promise<Store> {
+  const { dataDir, migrate, clock, random, randomBytes } = options;
   const dialect = createSqliteDialect({ clock, random });
-  const db = await openLinksDb({ dataDir, migrate, dialect });
+  const path = join(dataDir, 'links.db');
+  const db = await openDatabase({ path, schema: LINK_SCHEMA, migrate, dialect, synchronous: 'FULL' });
+  const clicks = await openClicksDb({
+    dataDir,
+    migrate,
+    dialect,
+    clock,
+    randomBytes,
+    durability: options.clickDurability,
+    readSeq: createSeqReader(db.readerConnection),
+    onSetAside: options.onClicksSetAside,
+  }).catch((error: unknown) => {
+    db.close();
+    throw error;
+  });
   const { reader } = db;
   const { lookup, endSnapshot } = createRedirectLookup(db.readerConnection);
   const writes = createGroupCommit(db.writer, {
@@ -48,6 +74,7 @@ export async function openSqliteStore({ dataDir, migrate, clock, random }: OpenS
     links: createLinkStore({ reader, writes, dialect, lookup }),
     apiKeys: createApiKeyStore({ reader, writes, dialect }),
     drain: createHostStateStore({ reader, writes, dialect }),
+    clicks,
     async probe() {
       db.requireInPlace();
       lookup(NO_KEY);
@@ -63,7 +90,16 @@ export async function openSqliteStore({ dataDir, migrate, clock, random }: OpenS
     },
     async close() {
       await writes.close();
+      clicks.close();
       db.close();
     },
   };
+}
+
+/** The number of the last change of links. */
+function createSeqReader(connection: Database.Database): () => number {
+  const statement = connection
+    .prepare<[], number>("select value from sequences where name = 'event'")
+    .pluck();
+  return () => statement.get() as number;
 }

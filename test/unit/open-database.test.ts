@@ -17,20 +17,21 @@ import Database from 'better-sqlite3';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../app/kernel/clock.ts';
 import { createSqliteDialect } from '../../app/store/sqlite/dialect.ts';
-import { type LinksDb, openLinksDb } from '../../app/store/sqlite/open-links-db.ts';
-import { openSqliteStore, type Store } from '../../app/store/sqlite/open-store.ts';
+import type { OpenDatabase } from '../../app/store/sqlite/open-database.ts';
+import type { Store } from '../../app/store/sqlite/open-store.ts';
 import { createAs } from '../contract/store.ts';
+import { openLinksDb, openStore as openWholeStore } from '../support/store.ts';
 
 const dialect = createSqliteDialect({ clock: systemClock, random: Math.random });
 
-async function open(t: Test, dataDir: string, migrate: 'auto' | 'check' = 'auto'): Promise<LinksDb> {
+async function open(t: Test, dataDir: string, migrate: 'auto' | 'check' = 'auto'): Promise<OpenDatabase> {
   const db = await openLinksDb({ dataDir, migrate, dialect });
   t.teardown(() => db.close());
   return db;
 }
 
 async function openStore(t: Test, dataDir: string) {
-  const store = await openSqliteStore({ dataDir, migrate: 'auto', clock: systemClock, random: Math.random });
+  const store = await openWholeStore({ dataDir });
   t.teardown(() => store.close());
   return store;
 }

@@ -1,35 +1,40 @@
 /**
- * Opens links.db: one connection that writes and one that only reads, both on a migrated schema.
- *
- * WAL with `synchronous = FULL`: an acknowledged link survives a power cut (https://www.sqlite.org/pragma.html). Two
- * processes may have the file open, as they do during a reload; readers never wait for the writer.
+ * Opens a database file in WAL mode on a migrated schema: connections that write and one that only reads. Two processes may
+ * have the file open, as they do during a reload; readers never wait for the writer.
  */
 
 import { existsSync, mkdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
 import { LRUCache } from 'lru-cache';
 import { AppError, StartError } from '../../kernel/errors.ts';
 import type { Dialect } from '../dialect.ts';
-import { type MigrateMode, migrate } from '../migrations/migrate.ts';
-import { MIGRATIONS } from '../migrations/migrations.ts';
+import { type MigrateMode, migrate, type Schema } from '../migrations/migrate.ts';
 import type { Tables } from '../tables.ts';
 
-export interface LinksDb {
+export interface OpenDatabase {
   readonly writer: Kysely<Tables>;
   readonly reader: Kysely<Tables>;
   /** The reading connection itself, for prepared statements. */
   readonly readerConnection: Database.Database;
+  /** One more connection that writes, for prepared statements. Closed with the others. */
+  connect(): Database.Database;
   /** Throws unavailable once the files are no longer the ones that were opened. */
   requireInPlace(): void;
   close(): void;
 }
 
-export interface OpenLinksDbOptions {
-  readonly dataDir: string;
+export interface OpenDatabaseOptions {
+  readonly path: string;
+  readonly schema: Schema;
   readonly migrate: MigrateMode;
   readonly dialect: Dialect;
+  /**
+   * `FULL`: what is committed survives a power cut · `NORMAL`: it survives the end of the process, and a power cut may take
+   * the last commits (https://www.sqlite.org/pragma.html#pragma_synchronous).
+   */
+  readonly synchronous: 'FULL' | 'NORMAL';
 }
 
 /**
@@ -40,19 +45,21 @@ const OPENING_BUSY_TIMEOUT_MS = 5000;
 /** The WAL shrinks back to this after a burst. */
 const WAL_BYTES_MAX = 64 * 1024 * 1024;
 
-/** Throws StartError with one sentence for the operator. */
-export async function openLinksDb(options: OpenLinksDbOptions): Promise<LinksDb> {
-  const path = join(options.dataDir, 'links.db');
+/** Throws StartError with one sentence for the operator; its cause is the database's own error. */
+export async function openDatabase(options: OpenDatabaseOptions): Promise<OpenDatabase> {
   try {
-    return await open(path, options);
+    return await open(options);
   } catch (error) {
-    throw error instanceof StartError ? error : new StartError(explain(path, error), { cause: error });
+    throw error instanceof StartError
+      ? error
+      : new StartError(explain(options.path, error), { cause: error });
   }
 }
 
-async function open(path: string, { dataDir, migrate: mode, dialect }: OpenLinksDbOptions): Promise<LinksDb> {
+async function open(options: OpenDatabaseOptions): Promise<OpenDatabase> {
+  const { path, schema, migrate: mode, dialect, synchronous } = options;
   // Of nobody else's business: links may lead to what is not public.
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const isNew = !existsSync(path);
   if (isNew && mode === 'check') {
     throw new StartError(
@@ -61,25 +68,29 @@ async function open(path: string, { dataDir, migrate: mode, dialect }: OpenLinks
   }
   const connections: Database.Database[] = [];
   const connect = (settings: Database.Options): Database.Database => {
-    const connection = new Database(path, { timeout: OPENING_BUSY_TIMEOUT_MS, ...settings });
+    const connection = new Database(path, settings);
     connections.push(connection);
     return connection;
   };
+  const connectWriting = (timeout: number): Database.Database => {
+    const connection = connect({ timeout });
+    connection.pragma('journal_mode = WAL');
+    connection.pragma(`synchronous = ${synchronous}`);
+    connection.pragma('foreign_keys = ON');
+    connection.pragma(`journal_size_limit = ${WAL_BYTES_MAX}`);
+    return connection;
+  };
   try {
-    const writing = connect({});
-    writing.pragma('journal_mode = WAL');
-    writing.pragma('synchronous = FULL');
-    writing.pragma('foreign_keys = ON');
-    writing.pragma(`journal_size_limit = ${WAL_BYTES_MAX}`);
-    const writer = toKysely(writing);
-    await migrate(writer, dialect, { mode, migrations: MIGRATIONS, name: path });
-    const reading = connect({ readonly: true });
+    const writer = toKysely(connectWriting(OPENING_BUSY_TIMEOUT_MS));
+    await migrate(writer, dialect, { mode, schema, name: path });
+    const reading = connect({ readonly: true, timeout: OPENING_BUSY_TIMEOUT_MS });
     probePages(reading);
     for (const connection of connections) connection.pragma('busy_timeout = 0');
     return {
       writer,
       reader: toKysely(reading),
       readerConnection: reading,
+      connect: () => connectWriting(0),
       requireInPlace: createPlaceCheck([path, `${path}-wal`]),
       close: () => closeAll(connections),
     };

@@ -1,0 +1,63 @@
+/** The ledger of clicks in Prometheus form: read when somebody asks, so that a redirect pays for its own additions only. */
+
+import { Counter, Gauge, type Registry } from 'prom-client';
+
+/** Each figure but `pending` only grows. */
+export interface LedgerReading {
+  readonly served: number;
+  readonly counted: Readonly<Record<string, number>>;
+  readonly excluded: Readonly<Record<string, number>>;
+  readonly pending: number;
+  readonly dropped: number;
+}
+
+/** All figures of one answer are of one moment, so that they balance: `served = counted + excluded + pending + dropped`. */
+export function registerLedger(registry: Registry, read: () => LedgerReading): void {
+  const registers = [registry];
+  // The first of them that is asked reads all.
+  new Counter({
+    name: 'fleetlink_clicks_served_total',
+    help: 'Redirects that were answered.',
+    registers,
+    collect() {
+      const ledger = read();
+      set(this, ledger.served);
+      set(dropped, ledger.dropped);
+      setByReason(counted, ledger.counted);
+      setByReason(excluded, ledger.excluded);
+      pending.set(ledger.pending);
+    },
+  });
+  const counted = new Counter({
+    name: 'fleetlink_clicks_counted_total',
+    help: 'Served clicks that are stored, by reason.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const excluded = new Counter({
+    name: 'fleetlink_clicks_excluded_total',
+    help: 'Served clicks that are not stored, by reason.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const dropped = new Counter({
+    name: 'fleetlink_clicks_dropped_total',
+    help: 'Served clicks that are lost.',
+    registers,
+  });
+  const pending = new Gauge({
+    name: 'fleetlink_clicks_pending',
+    help: 'Served clicks that wait for the disk.',
+    registers,
+  });
+}
+
+function set(counter: Counter, value: number): void {
+  counter.reset();
+  counter.inc(value);
+}
+
+function setByReason(counter: Counter<'reason'>, values: Readonly<Record<string, number>>): void {
+  counter.reset();
+  for (const [reason, value] of Object.entries(values)) counter.inc({ reason }, value);
+}

@@ -1,0 +1,26 @@
+/** What stands in the tables of clicks for what. Numbers that were released never change their meaning. */
+
+import type { ClickReason } from '../clicks/click.ts';
+
+export const REASON_NUMBERS: Readonly<Record<ClickReason, number>> = {
+  human: 1,
+  bot: 2,
+  preview: 3,
+  prefetch: 4,
+  repeat: 5,
+};
+
+/** Kinds of words, and at the same time of breakdowns; `agent` is none of the latter. */
+export const WORD_KINDS = {
+  agent: 1,
+  referrer: 2,
+  language: 3,
+  country: 4,
+  browser: 5,
+  os: 6,
+  device: 7,
+} as const;
+export type WordKind = keyof typeof WORD_KINDS;
+
+/** Sequences of one segment: a click's id is segment · 2³² + sequence, which leaves 2²¹ segments that JavaScript can count. */
+export const SEGMENT_SIZE = 2 ** 32;

@@ -1,0 +1,123 @@
+/**
+ * Clicks on their way into clicks.db, through prepared statements on a connection of their own: nothing else is ever part of
+ * the transaction that a redirect waits for.
+ */
+
+import Database from 'better-sqlite3';
+import type { ClickJournal, JournalEntry, Quota, Verdict } from '../../clicks/click-journal.ts';
+import { REASON_NUMBERS, SEGMENT_SIZE } from '../click-rows.ts';
+import { createClickWords } from './click-words.ts';
+
+export interface JournalSegment {
+  readonly name: string;
+  readonly startedAtMs: number;
+  /** The last sequence that was given out. Goes on when a file is replaced. */
+  sequence: number;
+}
+
+/** Appends to an open file. Throws the driver's errors. */
+export type JournalAppender = ClickJournal['append'];
+
+export function createJournalAppender(
+  connection: Database.Database,
+  segment: JournalSegment,
+): JournalAppender {
+  const begin = connection.prepare('begin immediate');
+  const commit = connection.prepare('commit');
+  const rollback = connection.prepare('rollback');
+  const insert = connection.prepare(
+    `insert into clicks (id, link_id, at_ms, reason, visitor, agent, referrer, language, country)
+     values (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const words = createClickWords(connection);
+  const takeFrom = createQuotaTaker(connection);
+  const base = openSegment(connection, segment) * SEGMENT_SIZE;
+
+  /** Null: nothing but clicks, and all are stored. */
+  function store(entries: readonly JournalEntry[]): Verdict[] | null {
+    let verdicts: Verdict[] | null = null;
+    for (let index = 0; index < entries.length; index++) {
+      const { click, quota } = entries[index] as JournalEntry;
+      const verdict = quota === null ? 'stored' : takeFrom(quota);
+      if (verdict !== 'stored') {
+        verdicts ??= entries.map(() => 'stored');
+        verdicts[index] = verdict;
+        continue;
+      }
+      if (click === null) continue;
+      insert.run(
+        base + ++segment.sequence,
+        click.linkId,
+        click.atMs,
+        REASON_NUMBERS[click.reason],
+        click.visitor,
+        words.idOf('agent', click.agent),
+        words.idOf('referrer', click.referrer),
+        words.idOf('language', click.language),
+        words.idOf('country', click.country),
+      );
+    }
+    return verdicts;
+  }
+
+  return (entries) => {
+    try {
+      begin.run();
+    } catch (error) {
+      if (isBusy(error)) return 'busy';
+      throw error;
+    }
+    const { sequence } = segment;
+    try {
+      const verdicts = store(entries);
+      commit.run();
+      return verdicts;
+    } catch (error) {
+      // A full disk ends the transaction by itself.
+      if (connection.inTransaction) rollback.run();
+      segment.sequence = sequence;
+      words.forget();
+      throw error;
+    }
+  };
+}
+
+/** The number of this process in this file. */
+function openSegment(connection: Database.Database, { name, startedAtMs }: JournalSegment): number {
+  connection
+    .prepare(
+      'insert into segments (name, started_at_ms, folded_to) values (?, ?, 0) on conflict (name) do nothing',
+    )
+    .run(name, startedAtMs);
+  return connection
+    .prepare<[string], number>('select id from segments where name = ?')
+    .pluck()
+    .get(name) as number;
+}
+
+/** One conditional update decides, so that no two processes ever give out the same click. */
+function createQuotaTaker(connection: Database.Database): (quota: Quota) => Verdict {
+  const take = connection.prepare<[number, number]>(
+    'update quotas set used = used + 1 where link_id = ? and used < ?',
+  );
+  const has = connection.prepare<[number], number>('select 1 from quotas where link_id = ?').pluck();
+  const open = connection.prepare<[number]>('insert into quotas (link_id, used) values (?, 1)');
+  const madeAtSeq =
+    connection
+      .prepare<[], number>("select value from click_state where name = 'made_at_seq'")
+      .pluck()
+      .get() ?? 0;
+
+  return ({ linkId, clicksMax, setBySeq }) => {
+    if (take.run(linkId, clicksMax).changes === 1) return 'stored';
+    if (has.get(linkId) !== undefined) return 'spent';
+    if (setBySeq <= madeAtSeq) return 'unknown';
+    if (clicksMax === 0) return 'spent';
+    open.run(linkId);
+    return 'stored';
+  };
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
+}

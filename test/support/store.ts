@@ -1,0 +1,39 @@
+/** Stores as the service opens them, for tests below it. */
+
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { systemClock } from '../../app/kernel/clock.ts';
+import type { Dialect } from '../../app/store/dialect.ts';
+import type { MigrateMode } from '../../app/store/migrations/migrate.ts';
+import { LINK_SCHEMA } from '../../app/store/migrations/migrations.ts';
+import { type OpenDatabase, openDatabase } from '../../app/store/sqlite/open-database.ts';
+import { type OpenStoreOptions, openSqliteStore, type Store } from '../../app/store/sqlite/open-store.ts';
+
+export function openStore(
+  options: Partial<OpenStoreOptions> & Pick<OpenStoreOptions, 'dataDir'>,
+): Promise<Store> {
+  return openSqliteStore({
+    migrate: 'auto',
+    clock: systemClock,
+    random: Math.random,
+    randomBytes,
+    clickDurability: 'process',
+    onClicksSetAside: () => undefined,
+    ...options,
+  });
+}
+
+export interface OpenLinksDbOptions {
+  readonly dataDir: string;
+  readonly migrate: MigrateMode;
+  readonly dialect: Dialect;
+}
+
+export function openLinksDb({ dataDir, ...options }: OpenLinksDbOptions): Promise<OpenDatabase> {
+  return openDatabase({
+    path: join(dataDir, 'links.db'),
+    schema: LINK_SCHEMA,
+    synchronous: 'FULL',
+    ...options,
+  });
+}
