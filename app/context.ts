@@ -142,6 +142,10 @@ export async function createContext(
     random: Math.random,
     journal: store.clicks.journal,
     ledger,
+    onCommitted(redirects, seconds) {
+      metrics.clickCommitSize.observe(redirects);
+      metrics.clickCommitDuration.observe(seconds);
+    },
     onFailed: (err) => logger.error({ err }, 'clicks cannot be stored and wait in memory'),
     onRecovered: () => logger.info('clicks are stored again'),
     onDropped: (clicks) => logger.error({ clicks }, 'clicks were lost: they could not be stored in time'),

@@ -42,6 +42,8 @@ export interface ClickWriterDeps {
   readonly random: () => number;
   readonly journal: ClickJournal;
   readonly ledger: Ledger;
+  /** Told of each transaction: how many redirects shared it, and how long it took. */
+  readonly onCommitted: (redirects: number, seconds: number) => void;
   /** Told once when storing begins to fail. */
   readonly onFailed: (error: unknown) => void;
   /** Told once when everything that waited is stored. */
@@ -60,7 +62,7 @@ const CATCH_UP_MAX = 1000;
 export const PENDING_MAX = 100_000;
 
 export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
-  const { clock, random, journal, ledger, onFailed, onRecovered, onDropped } = deps;
+  const { clock, random, journal, ledger, onCommitted, onFailed, onRecovered, onDropped } = deps;
   let turn: Redirect[] = [];
   let busySinceMs: number | null = null;
   const pending: Click[] = [];
@@ -74,15 +76,24 @@ export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
       return;
     }
     const isEmpty = turn.every(({ click, quota }) => click === null && quota === null);
+    if (isEmpty) {
+      settleStored(null);
+      return;
+    }
+    const startedAt = performance.now();
     let verdicts: ReturnType<ClickJournal['append']>;
     try {
-      verdicts = isEmpty ? null : journal.append(turn);
+      verdicts = journal.append(turn);
     } catch (error) {
       fail(error);
       return;
     }
-    if (verdicts === 'busy') waitForOthers();
-    else settleStored(verdicts);
+    if (verdicts === 'busy') {
+      waitForOthers();
+      return;
+    }
+    onCommitted(turn.length, (performance.now() - startedAt) / 1000);
+    settleStored(verdicts);
   }
 
   function waitForOthers(): void {

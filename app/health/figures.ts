@@ -4,7 +4,7 @@
  */
 
 import type { Clock } from '../kernel/clock.ts';
-import type { DurationHistogram } from './duration-histogram.ts';
+import type { TalliedHistogram } from './histogram.ts';
 import type { Readiness } from './readiness.ts';
 
 export interface Figures {
@@ -16,13 +16,13 @@ export interface Figures {
 
 export interface FiguresDeps {
   readonly clock: Clock;
-  readonly redirectDuration: Pick<DurationHistogram, 'read'>;
+  readonly redirectDuration: Pick<TalliedHistogram, 'read'>;
   readonly readReadiness: () => Promise<Readiness>;
 }
 
-/** Redirects since the start of the process that took at most `upToS` seconds; the last bucket has no bound. */
+/** Redirects since the start of the process that took at most `upTo` seconds; the last bucket has no bound. */
 interface Bucket {
-  readonly upToS: number;
+  readonly upTo: number;
   readonly count: number;
 }
 
@@ -57,8 +57,8 @@ export function createFigures({
 }
 
 function subtract(newest: Sample, oldest: Sample): Bucket[] {
-  return newest.buckets.map(({ upToS, count }, index) => ({
-    upToS,
+  return newest.buckets.map(({ upTo, count }, index) => ({
+    upTo,
     // The bounds are the same in every sample.
     count: count - (oldest.buckets[index] as Bucket).count,
   }));
@@ -74,14 +74,14 @@ function estimateMs(buckets: readonly Bucket[], quantile: number): number | null
   const total = countAll(buckets);
   if (total === 0) return null;
   const rank = total * quantile;
-  let below: Bucket = { upToS: 0, count: 0 };
+  let below: Bucket = { upTo: 0, count: 0 };
   for (const bucket of buckets) {
-    if (bucket.upToS === Number.POSITIVE_INFINITY) break;
+    if (bucket.upTo === Number.POSITIVE_INFINITY) break;
     if (bucket.count >= rank) {
       const share = (rank - below.count) / (bucket.count - below.count);
-      return (below.upToS + share * (bucket.upToS - below.upToS)) * 1000;
+      return (below.upTo + share * (bucket.upTo - below.upTo)) * 1000;
     }
     below = bucket;
   }
-  return below.upToS * 1000;
+  return below.upTo * 1000;
 }

@@ -3,16 +3,23 @@
  */
 
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import { createDurationHistogram, type DurationHistogram } from './duration-histogram.ts';
+import { createTalliedHistogram, type TalliedHistogram } from './histogram.ts';
 
 export interface Metrics {
   readonly registry: Registry;
   /** Notes down an answered request. */
   countRequest(request: { route: string; method: string; status: number }): void;
-  readonly requestDuration: DurationHistogram;
-  readonly redirectDuration: DurationHistogram;
+  readonly requestDuration: TalliedHistogram;
+  readonly redirectDuration: TalliedHistogram;
+  /** From the transaction of a turn's clicks begun to it committed, busy tries aside. */
+  readonly clickCommitDuration: TalliedHistogram;
+  readonly clickCommitSize: TalliedHistogram;
   readonly connectionsDropped: Counter;
 }
+
+/** Seconds, from what memory takes to what a disk takes. */
+const COMMIT_EDGES = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25];
+const SIZE_EDGES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 
 /** `release` and `pid` tell which process answered: two share the port during a reload. */
 export function createMetrics({ release, pid }: { release: string; pid: number }): Metrics {
@@ -28,15 +35,27 @@ export function createMetrics({ release, pid }: { release: string; pid: number }
   return {
     registry,
     countRequest: createRequestCounter(registry),
-    requestDuration: createDurationHistogram({
+    requestDuration: createTalliedHistogram({
       name: 'http_request_duration_seconds',
       help: 'From the headers of a request read to its answer written, by route.',
       registry,
     }),
-    redirectDuration: createDurationHistogram({
+    redirectDuration: createTalliedHistogram({
       name: 'fleetlink_redirect_duration_seconds',
       help: 'The same for redirects alone.',
       registry,
+    }),
+    clickCommitDuration: createTalliedHistogram({
+      name: 'fleetlink_click_commit_duration_seconds',
+      help: 'How long the transaction of the clicks of a turn took.',
+      registry,
+      edges: COMMIT_EDGES,
+    }),
+    clickCommitSize: createTalliedHistogram({
+      name: 'fleetlink_click_commit_size',
+      help: 'Redirects that shared a transaction.',
+      registry,
+      edges: SIZE_EDGES,
     }),
     connectionsDropped: new Counter({
       name: 'fleetlink_connections_dropped_total',
@@ -46,7 +65,7 @@ export function createMetrics({ release, pid }: { release: string; pid: number }
   };
 }
 
-/** Tallied in maps and handed to prom-client when somebody asks, for the reason given in duration-histogram.ts. */
+/** Tallied in maps and handed to prom-client when somebody asks, for the reason given in histogram.ts. */
 function createRequestCounter(registry: Registry): Metrics['countRequest'] {
   const tally = new Map<string, Map<string, Map<number, number>>>();
   new Counter({

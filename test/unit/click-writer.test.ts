@@ -27,6 +27,7 @@ function start() {
   const ledger = createLedger();
   const batches: (readonly JournalEntry[])[] = [];
   const log: string[] = [];
+  const sizes: number[] = [];
   const journal = {
     answer: (_: readonly JournalEntry[]): ReturnType<ClickJournal['append']> => null,
     repair: async (): Promise<void> => undefined,
@@ -43,6 +44,7 @@ function start() {
       repair: () => journal.repair(),
     },
     ledger,
+    onCommitted: (redirects) => sizes.push(redirects),
     onFailed: (error) => log.push(`failed: ${(error as Error).message}`),
     onRecovered: () => log.push('recovered'),
     onDropped: (clicks) => log.push(`dropped ${clicks}`),
@@ -62,11 +64,11 @@ function start() {
     return served === sum(counted) + sum(excluded) + pending + dropped;
   };
   const turn = () => new Promise((resolve) => setImmediate(resolve));
-  return { clock, ledger, writer, journal, batches, fates, log, record, isBalanced, turn };
+  return { clock, ledger, writer, journal, batches, fates, log, record, sizes, isBalanced, turn };
 }
 
 t.test('the clicks of a turn are stored together, and answered after it', async (t) => {
-  const { record, batches, fates, ledger, turn } = start();
+  const { record, batches, fates, sizes, ledger, turn } = start();
   record(clickOn(1));
   record(clickOn(2, 'bot'));
   record(clickOn(1, 'repeat'));
@@ -79,7 +81,7 @@ t.test('the clicks of a turn are stored together, and answered after it', async 
   t.same(fates, ['redirect', 'redirect', 'redirect']);
   record(clickOn(3));
   await turn();
-  t.equal(batches.length, 2);
+  t.same([batches.length, sizes], [2, [3, 1]]);
   t.same(ledger.read(), {
     served: 4,
     counted: { human: 2, bot: 1, preview: 0, prefetch: 0, repeat: 1 },

@@ -2,14 +2,14 @@
 
 import { Registry } from 'prom-client';
 import t from 'tap';
-import { createDurationHistogram } from '../../app/health/duration-histogram.ts';
+import { createTalliedHistogram } from '../../app/health/histogram.ts';
 import { createFigures } from '../../app/health/figures.ts';
 import type { Readiness } from '../../app/health/readiness.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 
 function setUp() {
   const clock = createFakeClock();
-  const redirectDuration = createDurationHistogram({
+  const redirectDuration = createTalliedHistogram({
     name: 'redirects',
     help: 'Redirects.',
     registry: new Registry(),

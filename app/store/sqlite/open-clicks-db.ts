@@ -140,16 +140,16 @@ async function openFile(
   });
   try {
     const connection = database.connect();
+    // Another process may be storing clicks; once they wait for us, waiting is not done inside SQLite.
+    connection.pragma('busy_timeout = 5000');
     connection
       .prepare(
         "insert into click_state (name, value) values ('made_at_seq', ?) on conflict (name) do nothing",
       )
       .run(readSeq());
-    return {
-      database,
-      append: createJournalAppender(connection, segment),
-      salts: createSaltTable(connection, randomBytes),
-    };
+    const append = createJournalAppender(connection, segment);
+    connection.pragma('busy_timeout = 0');
+    return { database, append, salts: createSaltTable(connection, randomBytes) };
   } catch (error) {
     database.close();
     throw error;
