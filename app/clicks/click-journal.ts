@@ -5,12 +5,15 @@
 
 import type { Click } from './click.ts';
 
-/** How often a link may be followed. */
+/** How often a link may be followed, and what a request wants of that. */
 export interface Quota {
   readonly linkId: number;
+  /** At least 1. */
   readonly clicksMax: number;
   /** The change of the link that set `clicksMax`: what was used before a lost file cannot be known. */
   readonly setBySeq: number;
+  /** Whether it may be followed is asked, and nothing used up, as HEAD does. */
+  readonly isOnlyAsked: boolean;
 }
 
 /** One redirect: what is to be stored of it, if anything, and whose quota it takes from. */
@@ -19,7 +22,10 @@ export interface JournalEntry {
   readonly quota: Quota | null;
 }
 
-/** `spent`: the quota is used up, nothing was stored · `unknown`: how much of it is used was lost with a file. */
+/**
+ * `stored`: with what it takes from its quota · `spent`: the quota is used up, nothing was stored · `unknown`: how much of it is
+ * used was lost with a file.
+ */
 export type Verdict = 'stored' | 'spent' | 'unknown';
 
 export interface ClickJournal {

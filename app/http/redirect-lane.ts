@@ -13,6 +13,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Classifier } from '../clicks/classifier.ts';
 import type { Click, Exclusion } from '../clicks/click.ts';
+import type { Quota } from '../clicks/click-journal.ts';
 import type { ClickWriter, Fate } from '../clicks/click-writer.ts';
 import { toClientId } from '../guard/rate-limit.ts';
 import type { Clock } from '../kernel/clock.ts';
@@ -73,7 +74,7 @@ export function createRedirectLane(deps: RedirectLaneDeps): RedirectLane {
     record({
       click: typeof click === 'string' ? null : click,
       exclusion: typeof click === 'string' ? click : null,
-      quota: null,
+      quota: readQuota(request, link),
       settle: (fate) => settle(fate, request, response, link),
     });
     return true;
@@ -110,6 +111,15 @@ export function createRedirectLane(deps: RedirectLaneDeps): RedirectLane {
     ]);
     response.end();
   }
+}
+
+/** Every GET that is redirected uses one up, whoever asks: a bot has seen where the link leads too. */
+function readQuota(
+  { method }: IncomingMessage,
+  { id, maxClicks, maxClicksSeq }: RedirectFacts,
+): Quota | null {
+  if (maxClicks === null) return null;
+  return { linkId: id, clicksMax: maxClicks, setBySeq: maxClicksSeq, isOnlyAsked: method === 'HEAD' };
 }
 
 function refusal(fate: Exclude<Fate, 'redirect'>): AppError {

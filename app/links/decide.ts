@@ -9,7 +9,14 @@ import type { EventType, LinkCommand, Refusal, VersionCondition } from './link-s
 export type ChangeCommand = Extract<LinkCommand, { type: 'put' | 'update' | 'delete' | 'revert' | 'purge' }>;
 
 export type Decision =
-  | { readonly type: 'write'; readonly event: Exclude<EventType, 'purged'>; readonly link: Omit<Link, 'seq'> }
+  | {
+      readonly type: 'write';
+      readonly event: Exclude<EventType, 'purged'>;
+      /** What the link becomes; the store numbers the change. */
+      readonly link: Omit<Link, 'seq' | 'maxClicksSeq'>;
+      /** Whether this change is the one that set `maxClicks`. */
+      readonly setsMaxClicks: boolean;
+    }
   | { readonly type: 'keep' }
   | { readonly type: 'purge' }
   | { readonly type: 'refuse'; readonly reason: Refusal };
@@ -33,7 +40,13 @@ function decideAtAnyVersion(link: Link, command: ChangeCommand, past: LinkOption
         : change(link, 'updated', command.options, command);
     case 'update':
       if (link.status === 'deleted') return refuse('gone');
-      return change(link, 'updated', { ...optionsOf(link), ...command.changes }, command);
+      return change(
+        link,
+        'updated',
+        { ...optionsOf(link), ...command.changes },
+        command,
+        namesLimit(command),
+      );
     case 'delete':
       if (link.status === 'deleted') return refuse('gone');
       return change(link, 'deleted', { ...optionsOf(link), status: 'deleted' }, command);
@@ -50,10 +63,14 @@ export function isKeyReleasable(occupant: Pick<Link, 'deletedAtMs'>, nowMs: numb
   return occupant.deletedAtMs !== null && occupant.deletedAtMs + QUARANTINE_MS <= nowMs;
 }
 
-/** Whether an existing link is what a `create` with `reuseEqual` would make; one that has expired is not. */
+/**
+ * Whether an existing link is what a `create` with `reuseEqual` would make; one that has expired is not, and neither is one with
+ * a limit, of which something may be used.
+ */
 export function isReusable(link: Link, wanted: { options: LinkOptions; by: string; atMs: number }): boolean {
   const isLive = link.expiresAtMs === null || link.expiresAtMs > wanted.atMs;
-  return isLive && link.createdBy === wanted.by && hasEqualOptions(link, wanted.options);
+  const isLimited = link.maxClicks !== null;
+  return isLive && !isLimited && link.createdBy === wanted.by && hasEqualOptions(link, wanted.options);
 }
 
 function matchesVersion(link: Link, condition: VersionCondition): boolean {
@@ -64,18 +81,28 @@ function refuse(reason: Refusal): Decision {
   return { type: 'refuse', reason };
 }
 
+/**
+ * An update that names a limit sets it anew, also to the number that it has: the only way to say what remains of it after the
+ * count of what was used is lost. A put is not told apart from its repetition, and so sets it only to another number.
+ */
+function namesLimit({ changes }: { changes: Partial<LinkOptions> }): boolean {
+  return typeof changes.maxClicks === 'number';
+}
+
 function change(
   link: Link,
   event: Exclude<EventType, 'purged'>,
   options: LinkOptions,
   { atMs }: { atMs: number },
+  isLimitNamed = false,
 ): Decision {
-  if (hasEqualOptions(link, options)) return { type: 'keep' };
+  if (hasEqualOptions(link, options) && !isLimitNamed) return { type: 'keep' };
   const deletedAtMs = options.status === 'deleted' ? atMs : null;
-  const { seq: _, ...rest } = link;
+  const { seq: _, maxClicksSeq: __, ...rest } = link;
   return {
     type: 'write',
     event,
     link: { ...rest, ...options, deletedAtMs, version: link.version + 1, updatedAtMs: atMs },
+    setsMaxClicks: isLimitNamed || options.maxClicks !== link.maxClicks,
   };
 }

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { isRfc3339 } from '../kernel/clock.ts';
 import { wholeNumber } from '../kernel/whole-number.ts';
 import { findKeyFault, KEY_LENGTH_MAX } from './key.ts';
-import { LINK_STATUSES, REDIRECT_STATUSES } from './link.ts';
+import { CLICKS_MAX, LINK_STATUSES, REDIRECT_STATUSES } from './link.ts';
 import { EVENT_TYPES, LINK_SORTS } from './link-store.ts';
 import { parseTarget, TARGET_LENGTH_MAX } from './target.ts';
 
@@ -61,6 +61,21 @@ const expiresAt = z.iso
   .nullable()
   .meta({ description: 'From then on the link answers 410; null: never.', example: null });
 
+const CLICKS_FAULT = `expected a whole number from ${CLICKS_MAX.min} to ${CLICKS_MAX.max}, or null`;
+
+const maxClicks = z
+  .int({ error: CLICKS_FAULT, abort: true })
+  .min(CLICKS_MAX.min, CLICKS_FAULT)
+  .max(CLICKS_MAX.max, CLICKS_FAULT)
+  .nullable()
+  .meta({
+    description:
+      'How often the link may be followed, whoever follows it; then it answers 410. null: any number. Another number keeps ' +
+      'what is used. Naming it in a PATCH sets it anew, also to the number that it has: where the count of what was used is ' +
+      'lost the link answers 503 until then, and the number is what remains.',
+    example: null,
+  });
+
 const key = z
   .string()
   .superRefine((text, context) => {
@@ -96,6 +111,7 @@ export function createLinkSchemas({ isSelf }: { isSelf: (url: URL) => boolean })
     status: status.optional(),
     redirect_status: redirectStatus.optional(),
     expires_at: expiresAt.optional(),
+    max_clicks: maxClicks.optional(),
   };
   const draft = z.strictObject({ ...options, key: key.optional() }).meta({ id: 'LinkDraft' });
 
@@ -175,6 +191,7 @@ const shownOptions = {
   status: z.enum(LINK_STATUSES),
   redirect_status: z.literal(REDIRECT_STATUSES),
   expires_at: time.nullable(),
+  max_clicks: z.int().nullable(),
 };
 
 export const linkView = z

@@ -167,8 +167,9 @@ function toOptions(draft: LinkPut): LinkOptions {
 }
 
 function toChanges(patch: LinkPatch): Partial<LinkOptions> {
-  const { url, title, tags, status, redirect_status: redirectStatus, expires_at: expiresAtMs } = patch;
-  const changes = { url, title, tags, status, redirectStatus, expiresAtMs };
+  const { url, title, tags, status } = patch;
+  const { redirect_status: redirectStatus, expires_at: expiresAtMs, max_clicks: maxClicks } = patch;
+  const changes = { url, title, tags, status, redirectStatus, expiresAtMs, maxClicks };
   return Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
 }
 

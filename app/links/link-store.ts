@@ -21,8 +21,9 @@ interface Authorship {
 
 /**
  * - `create` takes the first of `candidates` that is free. With `reuseEqual` a live link at a candidate that has the same
- *   options and creator is the answer instead.
+ *   options and creator, and no `maxClicks`, is the answer instead.
  * - `put` creates the link or gives it these options; a link that has them already is left as it is.
+ * - `update` changes what it names; one that names a number for `maxClicks` sets it anew, also to the number that it has.
  * - `revert` gives the link the options that it had at `version`; also brings a deleted link back.
  * - `purge` removes link, history and clicks; a `purged` event without content remains.
  */

@@ -65,5 +65,6 @@ function toOptionsView(options: LinkOptions): z.output<typeof optionsView> {
     status: options.status,
     redirect_status: options.redirectStatus,
     expires_at: options.expiresAtMs === null ? null : toRfc3339(options.expiresAtMs),
+    max_clicks: options.maxClicks,
   };
 }

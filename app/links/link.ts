@@ -20,6 +20,8 @@ export interface LinkOptions {
   readonly redirectStatus: RedirectStatus;
   /** From this moment on the link answers 410; null: never. */
   readonly expiresAtMs: number | null;
+  /** How many requests may be answered with its redirect, from `CLICKS_MAX.min` on; null: any number. */
+  readonly maxClicks: number | null;
 }
 
 export interface Link extends LinkOptions {
@@ -31,6 +33,8 @@ export interface Link extends LinkOptions {
   readonly version: number;
   /** The number of its last change among the changes of all links. */
   readonly seq: number;
+  /** The change that last set `maxClicks`, to whatever it is now; 0: it was made before links had any. */
+  readonly maxClicksSeq: number;
   /** The principal that made it, such as `api-key:3` or `anonymous`. */
   readonly createdBy: string;
   readonly createdAtMs: number;
@@ -43,6 +47,8 @@ export interface Link extends LinkOptions {
 /** The links of BASE_URL's own host. */
 export const PRIMARY_DOMAIN = '';
 
+export const CLICKS_MAX = { min: 1, max: 1_000_000_000 } as const;
+
 /** A printed code must not come to lead elsewhere overnight: a deleted key stays reserved for 30 days. */
 export const QUARANTINE_MS = 30 * 24 * 60 * 60 * 1000;
 
@@ -52,11 +58,12 @@ export const DEFAULT_LINK_OPTIONS = {
   status: 'enabled',
   redirectStatus: 302,
   expiresAtMs: null,
+  maxClicks: null,
 } as const satisfies Omit<LinkOptions, 'url'>;
 
 export function optionsOf(link: Link): LinkOptions {
-  const { url, title, tags, status, redirectStatus, expiresAtMs } = link;
-  return { url, title, tags, status, redirectStatus, expiresAtMs };
+  const { url, title, tags, status, redirectStatus, expiresAtMs, maxClicks } = link;
+  return { url, title, tags, status, redirectStatus, expiresAtMs, maxClicks };
 }
 
 export function hasEqualOptions(a: LinkOptions, b: LinkOptions): boolean {
@@ -66,6 +73,7 @@ export function hasEqualOptions(a: LinkOptions, b: LinkOptions): boolean {
     a.status === b.status &&
     a.redirectStatus === b.redirectStatus &&
     a.expiresAtMs === b.expiresAtMs &&
+    a.maxClicks === b.maxClicks &&
     a.tags.length === b.tags.length &&
     a.tags.every((tag, index) => tag === b.tags[index])
   );
@@ -78,11 +86,16 @@ export interface RedirectFacts {
   readonly status: LinkStatus;
   readonly redirectStatus: RedirectStatus;
   readonly expiresAtMs: number | null;
+  readonly maxClicks: number | null;
+  readonly maxClicksSeq: number;
 }
 
 export type RedirectDecision = 'redirect' | 'expired' | 'disabled' | 'deleted';
 
-/** Expiry and status are judged when resolving, never by a sweep that might be late. */
+/**
+ * Expiry and status are judged when resolving, never by a sweep that might be late. Whether `maxClicks` is used up is known
+ * only where clicks are stored (clicks/click-journal.ts).
+ */
 export function decideRedirect(link: RedirectFacts, nowMs: number): RedirectDecision {
   if (link.status !== 'enabled') return link.status;
   return link.expiresAtMs !== null && link.expiresAtMs <= nowMs ? 'expired' : 'redirect';

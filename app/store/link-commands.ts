@@ -59,7 +59,10 @@ async function create(db: Kysely<Tables>, dialect: Dialect, creation: Creation):
   return refused('key_taken');
 }
 
-function newLink(key: string, { options, by, atMs }: Creation): Omit<Link, 'id' | 'seq'> {
+/** A link that has no numbers yet. */
+type LinkDraft = Omit<Link, 'id' | 'seq' | 'maxClicksSeq'>;
+
+function newLink(key: string, { options, by, atMs }: Creation): LinkDraft {
   return {
     ...options,
     domain: PRIMARY_DOMAIN,
@@ -80,17 +83,17 @@ const UNNUMBERED = 0;
  * Insert or conflict: the unique index decides, and null means that the key has an owner. The number is taken only by who
  * won, so that a command that changes nothing writes nothing.
  */
-async function insertLink(db: Kysely<Tables>, draft: Omit<Link, 'id' | 'seq'>): Promise<Link | null> {
+async function insertLink(db: Kysely<Tables>, draft: LinkDraft): Promise<Link | null> {
   const row = await db
     .insertInto('links')
-    .values(toLinkRow({ ...draft, seq: UNNUMBERED }))
+    .values(toLinkRow({ ...draft, seq: UNNUMBERED, maxClicksSeq: UNNUMBERED }))
     .onConflict((conflict) => conflict.doNothing())
     .returning('id')
     .executeTakeFirst();
   if (row === undefined) return null;
   const seq = await takeNumbers(db, 'event', 1);
-  await db.updateTable('links').set({ seq }).where('id', '=', row.id).execute();
-  return { ...draft, id: row.id, seq };
+  await db.updateTable('links').set({ seq, max_clicks_seq: seq }).where('id', '=', row.id).execute();
+  return { ...draft, id: row.id, seq, maxClicksSeq: seq };
 }
 
 async function recordCreation(db: Kysely<Tables>, dialect: Dialect, link: Link): Promise<Outcome> {
@@ -116,7 +119,9 @@ async function changeLink(
     case 'purge':
       return purge(db, dialect, link, command);
     case 'write': {
-      const next: Link = { ...decision.link, seq: await takeNumbers(db, 'event', 1) };
+      const seq = await takeNumbers(db, 'event', 1);
+      const maxClicksSeq = decision.setsMaxClicks ? seq : link.maxClicksSeq;
+      const next: Link = { ...decision.link, seq, maxClicksSeq };
       await writeLink(db, dialect, { before: link, next });
       await insertEvent(db, { type: decision.event, link: next, by: command.by, options: optionsOf(next) });
       return { type: decision.event, link: next };

@@ -17,8 +17,10 @@ export function toLink(row: Selectable<LinkTable>): Link {
     status: row.status as LinkStatus,
     redirectStatus: row.redirect_status as RedirectStatus,
     expiresAtMs: row.expires_at_ms,
+    maxClicks: row.max_clicks,
     version: row.version,
     seq: row.seq,
+    maxClicksSeq: row.max_clicks_seq,
     createdBy: row.created_by,
     createdAtMs: row.created_at_ms,
     updatedAtMs: row.updated_at_ms,
@@ -44,6 +46,8 @@ export function toLinkRow(link: Omit<Link, 'id'>): Omit<Insertable<LinkTable>, '
     updated_at_ms: link.updatedAtMs,
     deleted_at_ms: link.deletedAtMs,
     released: Number(link.released),
+    max_clicks: link.maxClicks,
+    max_clicks_seq: link.maxClicksSeq,
     search: toSearchText(link),
   };
 }
@@ -63,5 +67,8 @@ export function toEvent(row: Selectable<EventTable>): LinkEvent {
 }
 
 export function parseOptions(json: string): LinkOptions {
-  return JSON.parse(json) as LinkOptions;
+  return { ...ADDED_OPTIONS, ...(JSON.parse(json) as LinkOptions) };
 }
+
+/** What links had before there was such an option: events keep the options of their time. */
+const ADDED_OPTIONS = { maxClicks: null };

@@ -78,6 +78,9 @@ export interface LinkTable {
   deleted_at_ms: number | null;
   /** 1 once a later link has the key. */
   released: number;
+  max_clicks: number | null;
+  /** The change that last set `max_clicks`; 0: none did. */
+  max_clicks_seq: number;
   /** What `q` looks in (search-text.ts). */
   search: string;
 }

@@ -46,6 +46,7 @@ function createCommand(number: number): LinkCommand {
       status: 'enabled',
       redirectStatus: 302,
       expiresAtMs: null,
+      maxClicks: null,
     },
     reuseEqual: false,
     by: 'api-key:1',

@@ -117,6 +117,7 @@ const OPTIONS: fc.Arbitrary<LinkOptions> = fc
     status: fc.constantFrom<LinkStatus>('enabled', 'enabled', 'disabled'),
     redirectStatus: fc.constantFrom(301 as const, 302 as const),
     expiresAtMs: fc.constantFrom(null, T0 + DAY_MS),
+    maxClicks: fc.constantFrom(null, null, 1, 1_000_000_000),
   })
   .map(({ url, ...more }) => optionsFor(url, more));
 const COMMON = {
@@ -146,7 +147,15 @@ const DRAFT: fc.Arbitrary<Draft> = fc.oneof(
       type: fc.constant('update' as const),
       ref: REF,
       changed: fc.uniqueArray(
-        fc.constantFrom<keyof LinkOptions>('url', 'title', 'tags', 'status', 'redirectStatus', 'expiresAtMs'),
+        fc.constantFrom<keyof LinkOptions>(
+          'url',
+          'title',
+          'tags',
+          'status',
+          'redirectStatus',
+          'expiresAtMs',
+          'maxClicks',
+        ),
       ),
     }),
   },
@@ -210,6 +219,8 @@ async function compareState({ links }: OpenedStore, model: Model): Promise<void>
       status: owner.status,
       redirectStatus: owner.redirectStatus,
       expiresAtMs: owner.expiresAtMs,
+      maxClicks: owner.maxClicks,
+      maxClicksSeq: owner.maxClicksSeq,
     };
     deepStrictEqual(await links.lookup(key), facts);
   }
@@ -219,6 +230,14 @@ async function compareState({ links }: OpenedStore, model: Model): Promise<void>
     const history = await links.listHistory(link.id, { limit: 1000, beforeVersion: null });
     deepStrictEqual(history, model.history(link.id));
   }
+}
+
+/** Who changes a link, and what the store answered. `namesLimit`: an update that says a number for `maxClicks`. */
+interface How {
+  readonly by: string;
+  readonly atMs: number;
+  readonly answer: Outcome | undefined;
+  readonly namesLimit: boolean;
 }
 
 interface Model {
@@ -267,7 +286,8 @@ function createModel(): Model {
   function create(given: Creation, answer: Outcome | undefined): Outcome {
     for (const key of given.candidates) {
       const owner = find({ key });
-      if (owner && given.reuseEqual && isEqual(owner, given.options) && owner.createdBy === given.by) {
+      const isReused = given.reuseEqual && given.options.maxClicks === null;
+      if (owner && isReused && isEqual(owner, given.options) && owner.createdBy === given.by) {
         return { type: 'unchanged', link: owner };
       }
       if (isFree(owner, given.atMs)) return createAt(key, owner, given, answer);
@@ -295,14 +315,16 @@ function createModel(): Model {
     before: Link,
     type: 'updated' | 'deleted' | 'reverted',
     options: LinkOptions,
-    { by, atMs, answer }: { by: string; atMs: number; answer: Outcome | undefined },
+    { by, atMs, answer, namesLimit }: How,
   ): Outcome {
-    if (isEqual(before, options)) return { type: 'unchanged', link: before };
+    if (isEqual(before, options) && !namesLimit) return { type: 'unchanged', link: before };
+    const seq = answer !== undefined && 'link' in answer ? answer.link.seq : -1;
     const link: Link = {
       ...before,
       ...options,
       version: before.version + 1,
-      seq: answer !== undefined && 'link' in answer ? answer.link.seq : -1,
+      seq,
+      maxClicksSeq: namesLimit || options.maxClicks !== before.maxClicks ? seq : before.maxClicksSeq,
       updatedAtMs: atMs,
       deletedAtMs: options.status === 'deleted' ? atMs : null,
     };
@@ -346,10 +368,11 @@ function createModel(): Model {
     if (given.type === 'revert' && link.released) return refuse('key_taken');
     if (given.type === 'revert' && pastOf(link, given.version) === null) return refuse('version_unknown');
     if (!isExpected(link, given.ifVersion)) return refuse('version_mismatch');
-    return change(link, given, { by: given.by, atMs: given.atMs, answer });
+    const namesLimit = given.type === 'update' && typeof given.changes.maxClicks === 'number';
+    return change(link, given, { by: given.by, atMs: given.atMs, answer, namesLimit });
   }
 
-  function change(link: Link, given: ChangeCommand, how: Parameters<typeof write>[3]): Outcome {
+  function change(link: Link, given: ChangeCommand, how: How): Outcome {
     switch (given.type) {
       case 'put':
         return write(link, 'updated', given.options, how);

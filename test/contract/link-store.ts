@@ -40,6 +40,7 @@ export function testLinkStore(t: Test, name: string, openStore: OpenStore): Prom
     await t.test('units', (t) => testUnits(t, openStore));
     await t.test('history and events', (t) => testPast(t, openStore));
     await t.test('lookup', (t) => testLookup(t, openStore));
+    await t.test('limits', (t) => testLimits(t, openStore));
     await t.test('numbers', (t) => testNumbers(t, openStore));
     await t.test('closing and opening again', (t) => testReopening(t, openStore));
   });
@@ -55,6 +56,7 @@ async function testCreate(t: Test, openStore: OpenStore): Promise<void> {
       status: 'disabled',
       redirectStatus: 308,
       expiresAtMs: Date.UTC(2039, 5, 1),
+      maxClicks: 1_000_000_000,
     });
     const outcome = await applyOne(links, { type: 'create', candidates: ['full'], options, by: 'anonymous' });
     const link = await getLink(links, { key: 'full' });
@@ -98,6 +100,7 @@ async function testCreate(t: Test, openStore: OpenStore): Promise<void> {
       { ...create, options: { ...options, url: 'https://example.com/other' } },
       { ...create, options: { ...options, redirectStatus: 301 as const } },
       { ...create, options: { ...options, expiresAtMs: T0 + DAY_MS } },
+      { ...create, options: { ...options, maxClicks: 5 } },
       { ...create, options: { ...options, status: 'disabled' as const } },
       { ...create, options: { ...options, tags: ['x'] } },
     ];
@@ -107,6 +110,16 @@ async function testCreate(t: Test, openStore: OpenStore): Promise<void> {
     const second = await applyForLink(links, { ...create, by: 'anonymous' });
     t.equal(second.key, 'salt2');
     t.same(await applyOne(links, { ...create, by: 'anonymous' }), { type: 'unchanged', link: second });
+  });
+
+  await t.test('with reuseEqual does not answer with a link that has a limit', async (t) => {
+    const options = optionsFor('https://example.com/limited', { maxClicks: 1 });
+    const create = { type: 'create', candidates: ['part1', 'part2'], options, reuseEqual: true } as const;
+    t.same(
+      [await applyForLink(links, create), await applyForLink(links, create)].map(({ key }) => key),
+      ['part1', 'part2'],
+    );
+    t.same(await applyOne(links, create), KEY_TAKEN);
   });
 
   await t.test('an answer that changes nothing takes no number', async (t) => {
@@ -720,7 +733,7 @@ async function testLookup(t: Test, openStore: OpenStore): Promise<void> {
   const { links } = await openStore(t);
 
   await t.test('tells the redirect what findLink tells', async (t) => {
-    const options = { redirectStatus: 301, expiresAtMs: T0 + 1, status: 'disabled' } as const;
+    const options = { redirectStatus: 301, expiresAtMs: T0 + 1, maxClicks: 5, status: 'disabled' } as const;
     const link = await applyForLink(links, createAs('look', options));
     t.same(await links.lookup('look'), {
       id: link.id,
@@ -728,6 +741,8 @@ async function testLookup(t: Test, openStore: OpenStore): Promise<void> {
       status: 'disabled',
       redirectStatus: 301,
       expiresAtMs: T0 + 1,
+      maxClicks: 5,
+      maxClicksSeq: link.seq,
     });
     await applyOne(links, createAs('LOOK'));
     await sameFacts(t, links, ['look', 'LOOK', 'nobody', '', 'look ', 'lo%k', 'looK', "l'k"]);
@@ -790,9 +805,51 @@ async function sameFacts(t: Test, links: LinkStore, keys: readonly string[]): Pr
       status: link.status,
       redirectStatus: link.redirectStatus,
       expiresAtMs: link.expiresAtMs,
+      maxClicks: link.maxClicks,
+      maxClicksSeq: link.maxClicksSeq,
     };
     t.same(await links.lookup(key), facts, `lookup of ${JSON.stringify(key)}`);
   }
+}
+
+async function testLimits(t: Test, openStore: OpenStore): Promise<void> {
+  const { links } = await openStore(t);
+  const ref = { key: 'limited' };
+
+  await t.test('are numbered by the change that set them', async (t) => {
+    const made = await applyForLink(links, createAs('limited', { maxClicks: 5 }));
+    t.equal(made.maxClicksSeq, made.seq);
+    const titled = await applyForLink(links, { type: 'update', ref, changes: { title: 'x' } });
+    t.same([titled.maxClicks, titled.maxClicksSeq], [5, made.seq]);
+    const raised = await applyForLink(links, { type: 'update', ref, changes: { maxClicks: 6 } });
+    t.same([raised.maxClicks, raised.maxClicksSeq], [6, raised.seq]);
+    const reverted = await applyForLink(links, { type: 'revert', ref, version: 2 });
+    t.same([reverted.maxClicks, reverted.maxClicksSeq], [5, reverted.seq]);
+    await applyOne(links, { type: 'delete', ref });
+    const restored = await applyForLink(links, { type: 'revert', ref, version: 4 });
+    t.same([restored.maxClicks, restored.maxClicksSeq], [5, reverted.seq]);
+    await sameFacts(t, links, ['limited']);
+  });
+
+  await t.test('are set anew by an update that names them, and by nothing else', async (t) => {
+    const link = await getLink(links, ref);
+    const put = { type: 'put', key: 'limited', options: optionsOf(link) } as const;
+    t.same(await applyOne(links, put), { type: 'unchanged', link });
+    const named = await applyOne(links, { type: 'update', ref, changes: { maxClicks: 5 } });
+    const { version, seq } = await getLink(links, ref);
+    t.same(named, {
+      type: 'updated',
+      link: { ...link, version: link.version + 1, seq, maxClicksSeq: seq },
+    });
+    t.equal(version, link.version + 1);
+    t.ok(seq > link.seq);
+    await applyOne(links, { type: 'update', ref, changes: { maxClicks: null } });
+    const none = await getLink(links, ref);
+    t.same(await applyOne(links, { type: 'update', ref, changes: { maxClicks: null } }), {
+      type: 'unchanged',
+      link: none,
+    });
+  });
 }
 
 async function testNumbers(t: Test, openStore: OpenStore): Promise<void> {

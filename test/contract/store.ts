@@ -85,6 +85,7 @@ export function newLink(
     key,
     version: 1,
     seq,
+    maxClicksSeq: seq,
     createdBy: by,
     createdAtMs: atMs,
     updatedAtMs: atMs,

@@ -28,6 +28,7 @@ t.test('POST takes every option of a link', async (t) => {
       status: 'disabled',
       redirect_status: 308,
       expires_at: '2026-02-01T01:00:00+01:00',
+      max_clicks: 5,
     },
   });
   t.equal(status, 201);
@@ -41,6 +42,7 @@ t.test('POST takes every option of a link', async (t) => {
       status: 'disabled',
       redirect_status: 308,
       expires_at: '2026-02-01T00:00:00.000Z',
+      max_clicks: 5,
     }),
   );
 });
@@ -59,6 +61,7 @@ t.test('POST on a key that is taken is a conflict', async (t) => {
 });
 
 const TIME = 'expected a time such as 2026-01-31T12:00:00Z';
+const CLICKS = 'expected a whole number from 1 to 1000000000, or null';
 const PLAIN = 'control characters and broken Unicode are not allowed';
 const BAD_OPTIONS: readonly (readonly [options: Record<string, unknown>, faults: Record<string, string>])[] =
   [
@@ -81,6 +84,10 @@ const BAD_OPTIONS: readonly (readonly [options: Record<string, unknown>, faults:
     [{ expires_at: '2026-02-30T00:00:00Z' }, { expires_at: TIME }],
     [{ expires_at: '2026-01-31T12:00:00' }, { expires_at: TIME }],
     [{ expires_at: 0 }, { expires_at: TIME }],
+    [{ max_clicks: 0 }, { max_clicks: CLICKS }],
+    [{ max_clicks: 1.5 }, { max_clicks: CLICKS }],
+    [{ max_clicks: 1_000_000_001 }, { max_clicks: CLICKS }],
+    [{ max_clicks: '5' }, { max_clicks: CLICKS }],
     [{ id: 5 }, { id: 'is not a known field' }],
     [
       { a: 1, b: 2 },

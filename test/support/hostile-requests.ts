@@ -264,6 +264,7 @@ const FIELDS = [
   'status',
   'redirect_status',
   'expires_at',
+  'max_clicks',
   'links',
   'atomic',
   'version',

@@ -156,6 +156,7 @@ export function linkBody(differs: Partial<LinkBody> & { key: string; url: string
     status: 'enabled',
     redirect_status: 302,
     expires_at: null,
+    max_clicks: null,
     short_url: `${BASE_URL}/${differs.key}`,
     version: 1,
     seq: 1,
@@ -169,7 +170,8 @@ export function linkBody(differs: Partial<LinkBody> & { key: string; url: string
 
 /** What a person decides about a link, as events and history show it. */
 export function optionsBody(differs: { url: string } & Record<string, unknown>): Record<string, unknown> {
-  return { title: null, tags: [], status: 'enabled', redirect_status: 302, expires_at: null, ...differs };
+  const unset = { title: null, tags: [], status: 'enabled', redirect_status: 302 };
+  return { ...unset, expires_at: null, max_clicks: null, ...differs };
 }
 
 /** Makes a link and returns it. */

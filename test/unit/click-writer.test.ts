@@ -6,7 +6,7 @@ import { createLedger } from '../../app/clicks/ledger.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 
 const FULL = new Error('SQLITE_FULL');
-const QUOTA: Quota = { linkId: 1, clicksMax: 1, setBySeq: 1 };
+const QUOTA: Quota = { linkId: 1, clicksMax: 1, setBySeq: 1, isOnlyAsked: false };
 
 function clickOn(linkId: number, reason: Click['reason'] = 'human'): Click {
   return {

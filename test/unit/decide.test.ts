@@ -19,6 +19,7 @@ const LINK: Link = {
   key: 'k',
   version: 3,
   seq: 12,
+  maxClicksSeq: 4,
   createdBy: 'api-key:1',
   createdAtMs: 1000,
   updatedAtMs: 2000,
@@ -27,7 +28,7 @@ const LINK: Link = {
 };
 const DELETED: Link = { ...LINK, status: 'deleted', deletedAtMs: 2000 };
 const RELEASED: Link = { ...DELETED, released: true };
-const { seq: _, ...UNNUMBERED } = LINK;
+const { seq: _, maxClicksSeq: __, ...UNNUMBERED } = LINK;
 const HOW = { ifVersion: null, by: 'api-key:2', atMs: 5000 } as const;
 const ref = { id: 7 };
 const OTHER: LinkOptions = { ...DEFAULT_LINK_OPTIONS, url: 'https://example.com/other' };
@@ -45,21 +46,25 @@ t.test('a live link changes', async (t) => {
     type: 'write',
     event: 'updated',
     link: { ...UNNUMBERED, ...OTHER, ...written },
+    setsMaxClicks: false,
   });
   t.same(decideChange(LINK, update), {
     type: 'write',
     event: 'updated',
     link: { ...UNNUMBERED, title: 'x', ...written },
+    setsMaxClicks: false,
   });
   t.same(decideChange(LINK, remove), {
     type: 'write',
     event: 'deleted',
     link: { ...UNNUMBERED, status: 'deleted', ...written, deletedAtMs: 5000 },
+    setsMaxClicks: false,
   });
   t.same(decideChange(LINK, revert, OTHER), {
     type: 'write',
     event: 'reverted',
     link: { ...UNNUMBERED, ...OTHER, ...written },
+    setsMaxClicks: false,
   });
   t.same(decideChange(LINK, purge), { type: 'purge' });
 });
@@ -71,6 +76,49 @@ t.test('a change that changes nothing keeps the link', async (t) => {
   t.same(decideChange(LINK, revert, OPTIONS), { type: 'keep' });
 });
 
+const LIMITED: Link = { ...LINK, maxClicks: 5 };
+
+/** Whether a decision sets the limit; null: it changes nothing. */
+function setsLimit(decision: ReturnType<typeof decideChange>): boolean | null {
+  return decision.type === 'write' ? decision.setsMaxClicks : null;
+}
+
+t.test('a limit is set by whoever changes it', async (t) => {
+  const toOther = { ...optionsOf(LIMITED), maxClicks: 6 };
+  t.equal(setsLimit(decideChange(LIMITED, { ...put, options: toOther })), true);
+  t.equal(setsLimit(decideChange(LIMITED, put)), true, 'a put that does not name it lifts it');
+  t.equal(setsLimit(decideChange(LIMITED, revert, toOther)), true);
+  t.equal(setsLimit(decideChange(LIMITED, { ...update, changes: { maxClicks: null } })), true);
+  t.equal(setsLimit(decideChange(LINK, { ...update, changes: { maxClicks: 5 } })), true);
+  t.equal(
+    setsLimit(decideChange(LIMITED, { ...put, options: { ...toOther, maxClicks: 5, title: 'x' } })),
+    false,
+  );
+  t.equal(setsLimit(decideChange(LIMITED, revert, { ...toOther, maxClicks: 5, title: 'x' })), false);
+  t.equal(setsLimit(decideChange(LIMITED, update)), false);
+  t.equal(setsLimit(decideChange(LIMITED, remove)), false);
+});
+
+t.test('an update sets the limit that it names anew, also to the number that it has', async (t) => {
+  t.same(decideChange(LIMITED, { ...update, changes: { maxClicks: 5 } }), {
+    type: 'write',
+    event: 'updated',
+    link: { ...UNNUMBERED, maxClicks: 5, ...written },
+    setsMaxClicks: true,
+  });
+  t.equal(
+    setsLimit(decideChange(LINK, { ...update, changes: { maxClicks: null } })),
+    null,
+    'none is no number',
+  );
+  t.equal(
+    setsLimit(decideChange(LIMITED, { ...put, options: optionsOf(LIMITED) })),
+    null,
+    'a put is idempotent',
+  );
+  t.equal(setsLimit(decideChange(LIMITED, revert, optionsOf(LIMITED))), null);
+});
+
 t.test('a deleted link refuses everything but a revert and a purge', async (t) => {
   t.same(decideChange(DELETED, put), { type: 'refuse', reason: 'key_taken' });
   t.same(decideChange(DELETED, update), { type: 'refuse', reason: 'gone' });
@@ -80,6 +128,7 @@ t.test('a deleted link refuses everything but a revert and a purge', async (t) =
     type: 'write',
     event: 'reverted',
     link: { ...UNNUMBERED, ...written },
+    setsMaxClicks: false,
   });
 });
 
@@ -129,6 +178,11 @@ t.test('a link is reused for the same options by the same creator', async (t) =>
   t.ok(isReusable(LINK, { options: OPTIONS, by: 'api-key:1', atMs: 0 }));
   t.notOk(isReusable(LINK, { options: OPTIONS, by: 'anonymous', atMs: 0 }));
   t.notOk(isReusable(LINK, { options: OTHER, by: 'api-key:1', atMs: 0 }));
+  const limited = { ...OPTIONS, maxClicks: 5 };
+  t.notOk(
+    isReusable({ ...LINK, ...limited }, { options: limited, by: 'api-key:1', atMs: 0 }),
+    'of a limit something may be used',
+  );
   t.notOk(isReusable(DELETED, { options: OPTIONS, by: 'api-key:1', atMs: 0 }));
 });
 
@@ -142,6 +196,7 @@ t.test('options are equal when each of them is', async (t) => {
     { status: 'disabled' },
     { redirectStatus: 307 },
     { expiresAtMs: 0 },
+    { maxClicks: 1 },
   ];
   t.ok(hasEqualOptions(OPTIONS, { ...OPTIONS, tags: ['a', 'b'] }));
   for (const difference of differences) {
@@ -151,7 +206,13 @@ t.test('options are equal when each of them is', async (t) => {
 });
 
 t.test('what a redirect does follows from status and time', async (t) => {
-  const facts = { id: 1, url: 'https://example.com/', redirectStatus: 302 } as const;
+  const facts = {
+    id: 1,
+    url: 'https://example.com/',
+    redirectStatus: 302,
+    maxClicks: 1,
+    maxClicksSeq: 1,
+  } as const;
   const decide = (status: Link['status'], expiresAtMs: number | null) =>
     decideRedirect({ ...facts, status, expiresAtMs }, 1000);
   t.equal(decide('enabled', null), 'redirect');

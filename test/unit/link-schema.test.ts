@@ -32,12 +32,14 @@ t.test('a draft is read, its target normalised and its texts composed', async (t
     status: 'disabled',
     redirect_status: 308,
     expires_at: '2026-01-31T13:00:00+01:00',
+    max_clicks: 1_000_000_000,
   };
   t.same(schemas.draft.parse(full), { ...full, title: 'über', tags: ['a', 'A', 'grün'], expires_at: T0 });
-  t.same(schemas.draft.parse({ url: URL_, title: null, expires_at: null }), {
+  t.same(schemas.draft.parse({ url: URL_, title: null, expires_at: null, max_clicks: null }), {
     url: URL_,
     title: null,
     expires_at: null,
+    max_clicks: null,
   });
   t.same(schemas.patch.parse({}), {});
 });
@@ -71,6 +73,10 @@ t.test('each fault is told with its field', async (t) => {
       { url: URL_, expires_at: '0000-01-01T00:00:00+00:01' },
       [['expires_at', 'expected a year from 0000 to 9999']],
     ],
+    ...[0, -1, 1.5, 1_000_000_001, 1e300, '5', true].map((max_clicks) => {
+      const fault = ['max_clicks', 'expected a whole number from 1 to 1000000000, or null'] as const;
+      return [{ url: URL_, max_clicks }, [fault]] as const;
+    }),
     [{ url: URL_, slug: 'x', code: 'y' }, [['', 'Unrecognized keys: "slug", "code"']]],
     [
       { url: 'x', key: '', title: 1 },
@@ -123,7 +129,12 @@ t.test('a query is text, and numbers in it are bounded', async (t) => {
 });
 
 t.test('links, events and history are shown in the words of the API', async (t) => {
-  const options = optionsFor('https://example.com/', { title: 'T', tags: ['a'], expiresAtMs: T0 });
+  const options = optionsFor('https://example.com/', {
+    title: 'T',
+    tags: ['a'],
+    expiresAtMs: T0,
+    maxClicks: 5,
+  });
   const link = newLink({ id: 7, seq: 9 }, 'k', options);
   const shownOptions = {
     url: 'https://example.com/',
@@ -132,6 +143,7 @@ t.test('links, events and history are shown in the words of the API', async (t) 
     status: 'enabled',
     redirect_status: 302,
     expires_at: '2026-01-31T12:00:00.000Z',
+    max_clicks: 5,
   };
   t.same(views.link(link), {
     ...shownOptions,
@@ -175,8 +187,8 @@ t.test('links, events and history are shown in the words of the API', async (t) 
     link: null,
   });
 
-  const bare = { ...options, title: null, expiresAtMs: null };
-  const shownBare = { ...shownOptions, title: null, expires_at: null };
+  const bare = { ...options, title: null, expiresAtMs: null, maxClicks: null };
+  const shownBare = { ...shownOptions, title: null, expires_at: null, max_clicks: null };
   const shownEntry = { version: 1, seq: 9, type: 'created', by: 'x', at: '2026-01-31T12:00:00.000Z' };
   t.same(views.historyEntry({ ...event, options, before: null }), {
     ...shownEntry,

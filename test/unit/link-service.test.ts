@@ -65,6 +65,7 @@ t.test('a creation asks for generated keys only where none was given', async (t)
       status: 'disabled' as const,
       redirect_status: 301 as const,
       expires_at: T0,
+      max_clicks: 5,
     },
   ];
   const third = {
@@ -74,6 +75,7 @@ t.test('a creation asks for generated keys only where none was given', async (t)
     status: 'disabled',
     redirectStatus: 301,
     expiresAtMs: T0,
+    maxClicks: 5,
   };
   const results = await service.createMany(drafts, 'anonymous', true);
   t.same(asked, [[optionsFor('https://example.com/1'), third]]);
@@ -181,7 +183,11 @@ t.test('each request becomes one command', async (t) => {
   const { service, calls } = start({ answer: answering('updated') });
   const ref = { id: 1 };
   await service.put('k', { url: 'https://example.com/', title: null }, REQUEST);
-  await service.patch(ref, { title: 'x', expires_at: null }, { by: 'api-key:2', ifVersion: [3] });
+  await service.patch(
+    ref,
+    { title: 'x', expires_at: null, max_clicks: 5 },
+    { by: 'api-key:2', ifVersion: [3] },
+  );
   await service.patch(ref, {}, REQUEST);
   await service.remove(ref, REQUEST);
   await service.purge(ref, { by: 'api-key:2', ifVersion: 'existing' });
@@ -195,7 +201,7 @@ t.test('each request becomes one command', async (t) => {
       {
         type: 'update',
         ref,
-        changes: { title: 'x', expiresAtMs: null },
+        changes: { title: 'x', expiresAtMs: null, maxClicks: 5 },
         ...how,
         ifVersion: [3],
         by: 'api-key:2',

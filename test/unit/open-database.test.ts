@@ -16,6 +16,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../app/kernel/clock.ts';
+import { SCHEMA_VERSION } from '../../app/store/migrations/migrations.ts';
 import { createSqliteDialect } from '../../app/store/sqlite/dialect.ts';
 import type { OpenDatabase } from '../../app/store/sqlite/open-database.ts';
 import type { Store } from '../../app/store/sqlite/open-store.ts';
@@ -128,7 +129,7 @@ t.test('a schema that needs later code is refused in one sentence', async (t) =>
   connection.close();
   t.equal(
     await failToOpen(dataDir),
-    `StartError: ${path} has schema 9, which needs a release that knows schema 8 or later; this one knows 1. ` +
+    `StartError: ${path} has schema 9, which needs a release that knows schema 8 or later; this one knows ${SCHEMA_VERSION}. ` +
       'Start a newer release, or restore a backup made by this one.',
   );
 });
@@ -263,9 +264,9 @@ t.test('the probe fails once the schema is too new for this code, not before', a
   newer.exec('update schema_state set version = 9, readable_from = 1');
   await t.resolves(store.probe());
   await nextTurn();
-  newer.exec('update schema_state set readable_from = 2');
+  newer.exec('update schema_state set readable_from = 9');
   await t.rejects(store.probe(), {
-    message: 'links.db now needs a release that knows schema 2; this one knows 1.',
+    message: `links.db now needs a release that knows schema 9; this one knows ${SCHEMA_VERSION}.`,
   });
 });
 

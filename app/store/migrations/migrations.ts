@@ -1,10 +1,14 @@
 /** All migrations in their order. Append only: one that was released never changes. */
 
 import { linksMigration } from './001-links.ts';
+import { maxClicksMigration } from './002-max-clicks.ts';
 import { clicksMigration } from './clicks-001.ts';
 import type { Schema } from './migrate.ts';
 
-export const LINK_SCHEMA: Schema = { stateTable: 'schema_state', migrations: [linksMigration] };
+export const LINK_SCHEMA: Schema = {
+  stateTable: 'schema_state',
+  migrations: [linksMigration, maxClicksMigration],
+};
 
 export const CLICK_SCHEMA: Schema = { stateTable: 'click_schema_state', migrations: [clicksMigration] };
 

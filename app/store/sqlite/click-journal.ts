@@ -100,7 +100,7 @@ function createQuotaTaker(connection: Database.Database): (quota: Quota) => Verd
   const take = connection.prepare<[number, number]>(
     'update quotas set used = used + 1 where link_id = ? and used < ?',
   );
-  const has = connection.prepare<[number], number>('select 1 from quotas where link_id = ?').pluck();
+  const usedOf = connection.prepare<[number], number>('select used from quotas where link_id = ?').pluck();
   const open = connection.prepare<[number]>('insert into quotas (link_id, used) values (?, 1)');
   const madeAtSeq =
     connection
@@ -108,12 +108,12 @@ function createQuotaTaker(connection: Database.Database): (quota: Quota) => Verd
       .pluck()
       .get() ?? 0;
 
-  return ({ linkId, clicksMax, setBySeq }) => {
-    if (take.run(linkId, clicksMax).changes === 1) return 'stored';
-    if (has.get(linkId) !== undefined) return 'spent';
+  return ({ linkId, clicksMax, setBySeq, isOnlyAsked }) => {
+    if (!isOnlyAsked && take.run(linkId, clicksMax).changes === 1) return 'stored';
+    const used = usedOf.get(linkId);
+    if (used !== undefined) return used < clicksMax ? 'stored' : 'spent';
     if (setBySeq <= madeAtSeq) return 'unknown';
-    if (clicksMax === 0) return 'spent';
-    open.run(linkId);
+    if (!isOnlyAsked) open.run(linkId);
     return 'stored';
   };
 }

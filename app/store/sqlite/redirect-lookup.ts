@@ -21,6 +21,8 @@ interface Row {
   status: string;
   redirect_status: number;
   expires_at_ms: number | null;
+  max_clicks: number | null;
+  max_clicks_seq: number;
 }
 
 export interface RedirectLookup {
@@ -30,7 +32,7 @@ export interface RedirectLookup {
 
 export function createRedirectLookup(connection: Database.Database): RedirectLookup {
   const statement = connection.prepare<[string], Row>(
-    `select id, url, status, redirect_status, expires_at_ms from links
+    `select id, url, status, redirect_status, expires_at_ms, max_clicks, max_clicks_seq from links
      where domain = '${PRIMARY_DOMAIN}' and key = ? and released = 0`,
   );
   const begin = connection.prepare('begin');
@@ -64,6 +66,8 @@ export function createRedirectLookup(connection: Database.Database): RedirectLoo
         status: row.status as LinkStatus,
         redirectStatus: row.redirect_status as RedirectStatus,
         expiresAtMs: row.expires_at_ms,
+        maxClicks: row.max_clicks,
+        maxClicksSeq: row.max_clicks_seq,
       };
     },
   };
