@@ -79,12 +79,15 @@ export function startLoad({ url, connections, key, createEvery }: LoadOptions): 
   };
 }
 
-interface Answered {
+export interface Answered {
   readonly status: number;
   readonly isNewConnection: boolean;
+  /** Whether the server says that it takes no more requests on this connection. */
+  readonly isLast: boolean;
 }
 
-function send(agent: Agent, method: string, url: string, body: string | null): Promise<Answered> {
+/** One request on a connection of the agent. */
+export function send(agent: Agent, method: string, url: string, body: string | null): Promise<Answered> {
   return new Promise((resolve, reject) => {
     const headers =
       body === null
@@ -101,7 +104,11 @@ function send(agent: Agent, method: string, url: string, body: string | null): P
         response.resume();
         response.once('error', reject);
         response.once('end', () =>
-          resolve({ status: response.statusCode ?? 0, isNewConnection: !asked.reusedSocket }),
+          resolve({
+            status: response.statusCode ?? 0,
+            isNewConnection: !asked.reusedSocket,
+            isLast: response.headers.connection === 'close',
+          }),
         );
       },
     );
