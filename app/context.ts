@@ -14,6 +14,7 @@ import { openCountries } from './clicks/country.ts';
 import { createLedger } from './clicks/ledger.ts';
 import { createOwnCheck } from './clicks/own-requests.ts';
 import { createRepeatMemory } from './clicks/repeats.ts';
+import { sketchFromBytes } from './clicks/sketch.ts';
 import { createVisitorHash } from './clicks/visitor.ts';
 import type { Config } from './config.ts';
 import { createRateLimit } from './guard/rate-limit.ts';
@@ -45,6 +46,7 @@ import { createLinkRoutes } from './http/routes/links.ts';
 import { createManagementRoutes } from './http/routes/management.ts';
 import { createProbeRoutes } from './http/routes/probes.ts';
 import { createShortenRoute } from './http/routes/shorten.ts';
+import { createStatsRoutes } from './http/routes/stats.ts';
 import { createSecurityHeaders, pickForRedirects } from './http/security-headers.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
 import type { LineSink } from './kernel/line-batch.ts';
@@ -53,6 +55,7 @@ import { createLinkSchemas } from './links/link-schema.ts';
 import { createLinkService } from './links/link-service.ts';
 import { createLinkViews } from './links/link-view.ts';
 import { createSelfCheck } from './links/target.ts';
+import { type CatchUp, createStatsReader } from './stats/read-stats.ts';
 import { openSqliteStore, type Store } from './store/sqlite/open-store.ts';
 
 export interface ContextDeps {
@@ -151,6 +154,9 @@ export async function createContext(
     onDropped: (clicks) => logger.error({ clicks }, 'clicks were lost: they could not be stored in time'),
   });
 
+  const catchUp: CatchUp = async () => ({ asOfMs: clock.nowMs() });
+  const readStats = createStatsReader({ store: store.stats, clock, catchUp, readSketch: sketchFromBytes });
+
   const readReadiness = createReadiness({
     clock,
     readClickFailure: () => clickWriter.failure() ?? store.clicks.failure(),
@@ -170,6 +176,7 @@ export async function createContext(
     createLinkBatchRoute(linkDeps),
     ...createLinkHistoryRoutes(linkDeps),
     createEventsRoute({ store: store.links, views }),
+    ...createStatsRoutes({ links, readStats }),
     ...createApiKeyRoutes({ store: store.apiKeys, clock, randomBytes }),
     ...probes,
   ];

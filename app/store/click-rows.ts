@@ -22,5 +22,10 @@ export const WORD_KINDS = {
 } as const;
 export type WordKind = keyof typeof WORD_KINDS;
 
+/** `word` of a count of clicks of which it is not known, or which have none. */
+export const NO_WORD = -1;
+/** Every text that came once its kind was full: whoever sends a new header with each request must not fill the disk. */
+export const OTHER_WORD = 0;
+
 /** Sequences of one segment: a click's id is segment · 2³² + sequence, which leaves 2²¹ segments that JavaScript can count. */
 export const SEGMENT_SIZE = 2 ** 32;

@@ -21,12 +21,13 @@ export interface Tables {
   agents: { id: number; browser: number | null; os: number | null; device: number | null };
   quotas: { link_id: number; used: number };
   salts: { day: number; salt: string };
-  click_state: { name: 'made_at_seq'; value: number };
+  click_state: { name: 'made_at_seq' | 'kept_from_ms'; value: number };
   click_totals: { link_id: number; reason: number; clicks: number };
   click_quarters: { link_id: number; quarter: number; reason: number; clicks: number };
   click_days: { link_id: number; day: number; reason: number; clicks: number };
   click_details: ClickDetailTable;
   click_visitors: { link_id: number; day: number; sketch: Uint8Array };
+  unknown_keys: { day: number; key: string; hits: number; last_seen_ms: number };
   click_schema_state: SchemaStateTable;
 }
 

@@ -81,6 +81,7 @@ export const clicksMigration: Migration = {
       .execute();
 
     // `made_at_seq`: the last change of links when this file was made. What was used of a quota set before it is not known.
+    // `kept_from_ms`: rows of `clicks` before it are gone, or going; it is raised before they are.
     await db.schema
       .createTable('click_state')
       .addColumn('name', 'text', (column) => column.primaryKey())
@@ -141,6 +142,17 @@ export const clicksMigration: Migration = {
       .addColumn('day', 'integer', (column) => column.notNull())
       .addColumn('sketch', dialect.bytesType, (column) => column.notNull())
       .addPrimaryKeyConstraint('click_visitors_pk', ['link_id', 'day'])
+      .modifyEnd(clustered)
+      .execute();
+
+    // GET /unknown-keys: keys that somebody followed and that no link has, by day of UTC. Few a day, and days are thrown away.
+    await db.schema
+      .createTable('unknown_keys')
+      .addColumn('day', 'integer', (column) => column.notNull())
+      .addColumn('key', 'text', (column) => column.notNull())
+      .addColumn('hits', 'bigint', (column) => column.notNull())
+      .addColumn('last_seen_ms', 'bigint', (column) => column.notNull())
+      .addPrimaryKeyConstraint('unknown_keys_pk', ['day', 'key'])
       .modifyEnd(clustered)
       .execute();
   },

@@ -9,7 +9,9 @@ import type { ApiKeyStore } from '../../auth/api-key.ts';
 import type { DrainStore } from '../../health/drain.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import type { LinkStore } from '../../links/link-store.ts';
+import type { StatsStore } from '../../stats/stats-store.ts';
 import { createApiKeyStore } from '../api-key-store.ts';
+import { createClickStats } from '../click-stats.ts';
 import { createGroupCommit } from '../group-commit.ts';
 import { createHostStateStore } from '../host-state-store.ts';
 import { createLinkStore } from '../link-store.ts';
@@ -25,6 +27,7 @@ export interface Store {
   readonly apiKeys: ApiKeyStore;
   readonly drain: DrainStore;
   readonly clicks: Pick<ClicksDb, 'journal' | 'salts' | 'failure'>;
+  readonly stats: StatsStore;
   /** Reads as a redirect does; throws when that fails, or when the schema has become too new for this code. */
   probe(): Promise<void>;
   close(): Promise<void>;
@@ -75,6 +78,7 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
     apiKeys: createApiKeyStore({ reader, writes, dialect }),
     drain: createHostStateStore({ reader, writes, dialect }),
     clicks,
+    stats: createClickStats({ links: reader, clicks: () => clicks.database().reader, dialect }),
     async probe() {
       db.requireInPlace();
       lookup(NO_KEY);

@@ -1,0 +1,93 @@
+/** Adds up what a store hands over: clicks into buckets, words into rankings, sketches into visitors. */
+
+import { CLICK_REASONS, type ClickReason } from '../clicks/click.ts';
+import type { VisitorSketch } from '../clicks/sketch.ts';
+import { DAY_MS } from '../clicks/visitor.ts';
+import { BREAKDOWNS, type Breakdown, type TierSink, type Word } from './stats-store.ts';
+
+export type ReasonCounts = Record<ClickReason, number>;
+
+export interface Tally extends TierSink {
+  /** One for each bucket: the edges but the last. */
+  readonly series: readonly ReasonCounts[];
+  /** Whether a day of which no more is known was cut by an edge. */
+  hasCutDays(): boolean;
+  /** The words of a breakdown that most clicks have, and how many. */
+  top(breakdown: Breakdown, limit: number): [Word, number][];
+  /** The sum over days: who comes on two days is two visitors. */
+  countVisitors(): number;
+}
+
+export interface TallyOptions {
+  readonly edges: readonly number[];
+  /** The reasons that rankings count. */
+  readonly reasons: ReadonlySet<ClickReason>;
+  readonly readSketch: (bytes: Uint8Array) => VisitorSketch;
+}
+
+export function createTally({ edges, reasons, readSketch }: TallyOptions): Tally {
+  const series = edges.slice(0, -1).map(noClicks);
+  const words = new Map(BREAKDOWNS.map((breakdown) => [breakdown, new Map<Word, number>()]));
+  const sketches = new Map<number, VisitorSketch>();
+  let hasCutDays = false;
+
+  function count(atMs: number, reason: ClickReason, clicks: number): void {
+    const bucket = series[findBucket(edges, atMs)];
+    if (bucket !== undefined) bucket[reason] += clicks;
+  }
+
+  return {
+    series,
+    count,
+
+    /** What is known of a day counts where its noon is. */
+    countDay(day, reason, clicks) {
+      const startMs = day * DAY_MS;
+      hasCutDays ||= findBucket(edges, startMs) !== findBucket(edges, startMs + DAY_MS - 1);
+      count(startMs + DAY_MS / 2, reason, clicks);
+    },
+
+    detail(breakdown, word, reason, clicks) {
+      if (!reasons.has(reason)) return;
+      const counts = words.get(breakdown) as Map<Word, number>;
+      counts.set(word, (counts.get(word) ?? 0) + clicks);
+    },
+
+    visitors(day, bytes) {
+      const sketch = readSketch(bytes);
+      const known = sketches.get(day);
+      if (known === undefined) sketches.set(day, sketch);
+      else known.merge(sketch);
+    },
+
+    hasCutDays: () => hasCutDays,
+
+    top(breakdown, limit) {
+      const counts = [...(words.get(breakdown) as Map<Word, number>)];
+      return counts.sort((a, b) => b[1] - a[1] || rank(a[0]) - rank(b[0])).slice(0, limit);
+    },
+
+    countVisitors: () => [...sketches.values()].reduce((sum, sketch) => sum + sketch.count(), 0),
+  };
+}
+
+export function noClicks(): ReasonCounts {
+  return Object.fromEntries(CLICK_REASONS.map((reason) => [reason, 0])) as ReasonCounts;
+}
+
+/** The last edge that is not later; -1 before the first, the number of the last edge behind it. */
+function findBucket(edges: readonly number[], atMs: number): number {
+  let low = 0;
+  let high = edges.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((edges[middle] as number) <= atMs) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+/** Among equals the one that was seen first. */
+function rank(word: Word): number {
+  return typeof word === 'number' ? word : Number.MAX_SAFE_INTEGER;
+}
