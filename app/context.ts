@@ -14,7 +14,6 @@ import { openCountries } from './clicks/country.ts';
 import { createLedger } from './clicks/ledger.ts';
 import { createOwnCheck } from './clicks/own-requests.ts';
 import { createRepeatMemory } from './clicks/repeats.ts';
-import { sketchFromBytes } from './clicks/sketch.ts';
 import { createVisitorHash } from './clicks/visitor.ts';
 import type { Config } from './config.ts';
 import { createRateLimit } from './guard/rate-limit.ts';
@@ -155,7 +154,7 @@ export async function createContext(
   });
 
   const catchUp: CatchUp = async () => ({ asOfMs: clock.nowMs() });
-  const readStats = createStatsReader({ store: store.stats, clock, catchUp, readSketch: sketchFromBytes });
+  const readStats = createStatsReader({ store: store.stats, clock, catchUp });
 
   const readReadiness = createReadiness({
     clock,

@@ -7,7 +7,6 @@
  */
 
 import { CLICK_REASONS, type ClickReason } from '../clicks/click.ts';
-import type { VisitorSketch } from '../clicks/sketch.ts';
 import { DAY_MS } from '../clicks/visitor.ts';
 import { type Clock, isRfc3339 } from '../kernel/clock.ts';
 import { type FieldFault, invalid } from '../kernel/errors.ts';
@@ -62,7 +61,6 @@ export interface StatsReaderDeps {
   readonly store: StatsStore;
   readonly clock: Clock;
   readonly catchUp: CatchUp;
-  readonly readSketch: (bytes: Uint8Array) => VisitorSketch;
 }
 
 export type StatsReader = (scope: Scope, query: StatsQuery) => Promise<Stats>;
@@ -79,7 +77,7 @@ export const OTHER_VALUE = '(other)';
 
 const WIDTHS: Readonly<Record<Interval, number>> = { minute: 1, hour: 4, day: 96, week: 96, month: 96 };
 
-export function createStatsReader({ store, clock, catchUp, readSketch }: StatsReaderDeps): StatsReader {
+export function createStatsReader({ store, clock, catchUp }: StatsReaderDeps): StatsReader {
   async function read(
     scope: Scope,
     query: StatsQuery,
@@ -87,12 +85,12 @@ export function createStatsReader({ store, clock, catchUp, readSketch }: StatsRe
   ): Promise<{ tally: Tally; edges: readonly number[] }> {
     const { interval, reasons } = query;
     let plan = planReading(exactEdges, WIDTHS[interval]);
-    let tally = createTally({ edges: plan.edges, reasons, readSketch });
+    let tally = createTally({ edges: plan.edges, reasons });
     const outcome = await readSplits(scope, plan, tally);
     if (outcome !== 'read') {
       if (interval === 'minute') throw invalid([{ field: 'interval', message: NO_MINUTES[outcome] }]);
       plan = planReading(roundEdges(exactEdges), WIDTHS[interval]);
-      tally = createTally({ edges: plan.edges, reasons, readSketch });
+      tally = createTally({ edges: plan.edges, reasons });
     }
     await store.readTiers(scope, plan.runs, daysOf(plan.edges), tally);
     return { tally, edges: plan.edges };

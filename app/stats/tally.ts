@@ -1,7 +1,7 @@
 /** Adds up what a store hands over: clicks into buckets, words into rankings, sketches into visitors. */
 
 import { CLICK_REASONS, type ClickReason } from '../clicks/click.ts';
-import type { VisitorSketch } from '../clicks/sketch.ts';
+import { countVisitors, mergeSketches } from '../clicks/sketch.ts';
 import { DAY_MS } from '../clicks/visitor.ts';
 import { BREAKDOWNS, type Breakdown, type TierSink, type Word } from './stats-store.ts';
 
@@ -22,13 +22,12 @@ export interface TallyOptions {
   readonly edges: readonly number[];
   /** The reasons that rankings count. */
   readonly reasons: ReadonlySet<ClickReason>;
-  readonly readSketch: (bytes: Uint8Array) => VisitorSketch;
 }
 
-export function createTally({ edges, reasons, readSketch }: TallyOptions): Tally {
+export function createTally({ edges, reasons }: TallyOptions): Tally {
   const series = edges.slice(0, -1).map(noClicks);
   const words = new Map(BREAKDOWNS.map((breakdown) => [breakdown, new Map<Word, number>()]));
-  const sketches = new Map<number, VisitorSketch>();
+  const sketches = new Map<number, Uint8Array>();
   let hasCutDays = false;
 
   function count(atMs: number, reason: ClickReason, clicks: number): void {
@@ -53,11 +52,9 @@ export function createTally({ edges, reasons, readSketch }: TallyOptions): Tally
       counts.set(word, (counts.get(word) ?? 0) + clicks);
     },
 
-    visitors(day, bytes) {
-      const sketch = readSketch(bytes);
+    visitors(day, sketch) {
       const known = sketches.get(day);
-      if (known === undefined) sketches.set(day, sketch);
-      else known.merge(sketch);
+      sketches.set(day, known === undefined ? sketch : mergeSketches(known, sketch));
     },
 
     hasCutDays: () => hasCutDays,
@@ -67,7 +64,7 @@ export function createTally({ edges, reasons, readSketch }: TallyOptions): Tally
       return counts.sort((a, b) => b[1] - a[1] || rank(a[0]) - rank(b[0])).slice(0, limit);
     },
 
-    countVisitors: () => [...sketches.values()].reduce((sum, sketch) => sum + sketch.count(), 0),
+    countVisitors: () => [...sketches.values()].reduce((sum, sketch) => sum + countVisitors(sketch), 0),
   };
 }
 

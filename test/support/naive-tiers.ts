@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { ClickReason } from '../../app/clicks/click.ts';
-import { createSketch } from '../../app/clicks/sketch.ts';
+import { addVisitors } from '../../app/clicks/sketch.ts';
 import {
   NO_WORD,
   REASON_NUMBERS,
@@ -174,7 +174,7 @@ function recount(connection: Database.Database): void {
     const text = JSON.stringify(key);
     counts.set(text, (counts.get(text) ?? 0) + 1);
   };
-  const sketches = new Map<string, ReturnType<typeof createSketch>>();
+  const sketches = new Map<string, Uint8Array>();
   const index = connection.prepare('insert into click_index values (?, ?, ?)');
   for (const row of rows) {
     const day = Math.floor(row.at_ms / DAY_MS);
@@ -189,9 +189,7 @@ function recount(connection: Database.Database): void {
       }
       if (row.visitor === null || row.reason !== REASON_NUMBERS.human) continue;
       const key = JSON.stringify([link, day]);
-      const sketch = sketches.get(key) ?? createSketch();
-      sketch.add(row.visitor);
-      sketches.set(key, sketch);
+      sketches.set(key, addVisitors(sketches.get(key) ?? null, [row.visitor]));
     }
   }
   for (const [text, clicks] of counts) {
@@ -202,6 +200,6 @@ function recount(connection: Database.Database): void {
   for (const [text, sketch] of sketches) {
     connection
       .prepare('insert into click_visitors values (?, ?, ?)')
-      .run(...(JSON.parse(text) as [number, number]), sketch.toBytes());
+      .run(...(JSON.parse(text) as [number, number]), sketch);
   }
 }
