@@ -9,8 +9,10 @@ import { ensureAdminKey } from './auth/admin-key.ts';
 import { createAuthenticator } from './auth/authenticator.ts';
 import { createAgentReader } from './clicks/agent.ts';
 import { createClassifier } from './clicks/classifier.ts';
+import { createClickCounts } from './clicks/click-counts.ts';
 import { createClickWriter } from './clicks/click-writer.ts';
 import { openCountries } from './clicks/country.ts';
+import { createFolder } from './clicks/folder.ts';
 import { createLedger } from './clicks/ledger.ts';
 import { createOwnCheck } from './clicks/own-requests.ts';
 import { createRepeatMemory } from './clicks/repeats.ts';
@@ -47,6 +49,7 @@ import { createProbeRoutes } from './http/routes/probes.ts';
 import { createShortenRoute } from './http/routes/shorten.ts';
 import { createStatsRoutes } from './http/routes/stats.ts';
 import { createSecurityHeaders, pickForRedirects } from './http/security-headers.ts';
+import { startBackground } from './kernel/background.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
 import type { LineSink } from './kernel/line-batch.ts';
 import { createKeyStrategy } from './links/keys/create-key-strategy.ts';
@@ -88,6 +91,8 @@ export interface Context {
 
 /** How long a stop waits for a disk that fails, before the clicks that wait for it are given up. */
 const STORE_CLICKS_MAX_MS = 3000;
+/** How old figures of clicks are that nobody asks for. */
+const FOLD_EVERY_MS = 1000;
 
 /** Throws StartError with a sentence for the operator. */
 export async function createContext(
@@ -133,7 +138,13 @@ export async function createContext(
     takeNumbers: store.links.takeNumbers,
   });
   const links = createLinkService({ store: store.links, keys, clock });
-  const views = createLinkViews({ baseUrl });
+  const folder = createFolder({ tiers: store.tiers, clock });
+  const clickCounts = createClickCounts({
+    tiers: store.tiers,
+    folder,
+    onFailed: (err) => logger.warn({ err }, 'links are shown without their clicks'),
+  });
+  const views = createLinkViews({ baseUrl, countClicks: clickCounts.countHumans });
   const schemas = createLinkSchemas({ isSelf: createSelfCheck(baseUrl) });
   const isAnonymousAllowed = config.ANONYMOUS_SHORTEN;
 
@@ -167,7 +178,21 @@ export async function createContext(
       logger[status === 'ready' ? 'info' : 'warn']({ status, reasons, err }, 'readiness changed'),
   });
   const probes = createProbeRoutes({ identity, readReadiness });
-  const linkDeps = { links, store: store.links, schemas, views, limitCreation };
+  const folding = startBackground({
+    clock,
+    everyMs: FOLD_EVERY_MS,
+    work: folder.foldAll,
+    onFailed: (err) => logger.error({ err }, 'clicks are stored and cannot be counted'),
+    onRecovered: () => logger.info('clicks are counted again'),
+  });
+  const linkDeps = {
+    links,
+    store: store.links,
+    schemas,
+    views,
+    limitCreation,
+    catchUpClicks: clickCounts.catchUp,
+  };
   const publicRoutes = [
     createHomeRoute({ baseUrl, isAnonymousAllowed }),
     createShortenRoute({ ...linkDeps, isAnonymousAllowed }),
@@ -244,6 +269,7 @@ export async function createContext(
     readReadiness,
     async close() {
       await clickWriter.close(STORE_CLICKS_MAX_MS);
+      await folding.close();
       await store.close();
     },
     ensureAdminKey: (handOver) => ensureAdminKey(adminKeyDeps, { given: config.ADMIN_API_KEY, handOver }),

@@ -206,7 +206,10 @@ export const linkView = z
     created_by: z.string(),
     created_at: time,
     updated_at: time,
-    clicks: z.int(),
+    clicks: z
+      .int()
+      .nullable()
+      .meta({ description: 'How often people followed it; null: that cannot be read just now.' }),
   })
   .meta({ id: 'Link' });
 

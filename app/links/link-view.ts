@@ -3,35 +3,61 @@
 import type { z } from 'zod';
 import { toRfc3339 } from '../kernel/clock.ts';
 import { type Link, type LinkOptions, PRIMARY_DOMAIN } from './link.ts';
-import type { eventView, historyView, linkView, optionsView } from './link-schema.ts';
+import type { eventView, historyView, linkView, optionsView, shortenedView } from './link-schema.ts';
 import type { LinkEvent, LinkHistoryEntry } from './link-store.ts';
 
 export type LinkView = z.output<typeof linkView>;
 
 export interface LinkViews {
-  link(link: Link): LinkView;
+  link(link: Link): Promise<LinkView>;
+  /** However many there are, their clicks are read in one go. */
+  links(links: readonly Link[]): Promise<LinkView[]>;
+  shortened(link: Link): z.output<typeof shortenedView>;
   event(event: LinkEvent): z.output<typeof eventView>;
   historyEntry(entry: LinkHistoryEntry): z.output<typeof historyView>;
 }
 
-export function createLinkViews({ baseUrl }: { baseUrl: string }): LinkViews {
+export interface LinkViewDeps {
+  readonly baseUrl: string;
+  /** How often people followed each of them; null: it cannot be read now. */
+  readonly countClicks: (linkIds: readonly number[]) => Promise<(linkId: number) => number | null>;
+}
+
+export function createLinkViews({ baseUrl, countClicks }: LinkViewDeps): LinkViews {
   const { host, origin } = new URL(baseUrl);
   const domainOf = (domain: string): string => (domain === PRIMARY_DOMAIN ? host : domain);
+  const shortUrlOf = (link: Link): string => `${origin}/${link.key}`;
 
-  return {
-    link: (link) => ({
+  async function showLinks(links: readonly Link[]): Promise<LinkView[]> {
+    const clicksOf = await countClicks(links.map(({ id }) => id));
+    return links.map((link) => showLink(link, clicksOf(link.id)));
+  }
+
+  function showLink(link: Link, clicks: number | null): LinkView {
+    return {
       id: link.id,
       domain: domainOf(link.domain),
       key: link.key,
       ...toOptionsView(link),
-      short_url: `${origin}/${link.key}`,
+      short_url: shortUrlOf(link),
       version: link.version,
       seq: link.seq,
       created_by: link.createdBy,
       created_at: toRfc3339(link.createdAtMs),
       updated_at: toRfc3339(link.updatedAtMs),
-      clicks: 0,
-    }),
+      clicks,
+    };
+  }
+
+  return {
+    links: showLinks,
+
+    async link(link) {
+      const [view] = await showLinks([link]);
+      return view as LinkView;
+    },
+
+    shortened: (link) => ({ key: link.key, short_url: shortUrlOf(link), url: link.url }),
 
     event: (event) => ({
       seq: event.seq,

@@ -29,3 +29,10 @@ export const OTHER_WORD = 0;
 
 /** Sequences of one segment: a click's id is segment · 2³² + sequence, which leaves 2²¹ segments that JavaScript can count. */
 export const SEGMENT_SIZE = 2 ** 32;
+
+/** Stands for all links together. */
+export const ALL_LINKS = 0;
+
+/** Every time zone in use is whole quarters of an hour away from UTC. */
+export const QUARTER_MS = 15 * 60 * 1000;
+export const QUARTERS_OF_DAY = 96;

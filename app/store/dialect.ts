@@ -23,6 +23,8 @@ export interface Dialect {
   transaction<T>(db: Kysely<Tables>, work: (connection: Kysely<Tables>) => Promise<T>): Promise<T>;
   /** Undoes what was done since a savepoint. False: the transaction itself is over, and everything in it undone. */
   undoTo(connection: Kysely<Tables>, savepoint: string): Promise<boolean>;
+  /** What the tables and indexes of a database take on the disk. */
+  databaseBytes(db: Kysely<Tables>): Promise<number>;
   /** A driver's error as an AppError, by its code; any other error as it is. */
   translateError(error: unknown): unknown;
   createSearchIndex(db: Kysely<Tables>): Promise<void>;
@@ -40,7 +42,13 @@ export interface Dialect {
   matchesText(needle: string): RawBuilder<boolean>;
   /** `<column> in <idsIn(ids)>`: one text of SQL however many ids there are, so that its statement stays prepared. */
   idsIn(ids: readonly number[]): RawBuilder<unknown>;
+  /** `from <rowsOf(columns, rows)>`: a table of these values, likewise in one text of SQL. */
+  rowsOf(columns: RowColumns, rows: readonly RowValues[]): RawBuilder<unknown>;
 }
+
+/** The columns of a table of values, in the order in which the values stand. */
+export type RowColumns = Readonly<Record<string, 'number' | 'text' | 'bytes'>>;
+export type RowValues = readonly (number | string | Uint8Array | null)[];
 
 /** `select <id> from <from> where <where>` lists ids, in the order of `<id>` without sorting. */
 export interface IdSource {

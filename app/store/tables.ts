@@ -14,14 +14,15 @@ export interface Tables {
   host_state: { name: string; value: number };
   schema_state: SchemaStateTable;
 
-  segments: { id: Generated<number>; name: string; started_at_ms: number; folded_to: number };
+  segments: SegmentTable;
   clicks: ClickTable;
   click_index: { link_id: number; at_ms: number; click_id: number };
   words: { id: Generated<number>; kind: number; text: string };
   agents: { id: number; browser: number | null; os: number | null; device: number | null };
   quotas: { link_id: number; used: number };
   salts: { day: number; salt: string };
-  click_state: { name: 'made_at_seq' | 'kept_from_ms'; value: number };
+  click_state: { name: ClickStateName; value: number };
+  leases: { name: string; holder: string; until_ms: number };
   click_totals: { link_id: number; reason: number; clicks: number };
   click_quarters: { link_id: number; quarter: number; reason: number; clicks: number };
   click_days: { link_id: number; day: number; reason: number; clicks: number };
@@ -36,6 +37,25 @@ interface SchemaStateTable {
   version: number;
   readable_from: number;
 }
+
+export interface SegmentTable {
+  id: Generated<number>;
+  name: string;
+  started_at_ms: number;
+  folded_to: number;
+  folded: Generated<number>;
+  removed: Generated<number>;
+  seen_at_ms: Generated<number>;
+  is_over: Generated<number>;
+}
+
+export type ClickStateName =
+  | 'made_at_seq'
+  | 'kept_from_ms'
+  | 'purged_to_seq'
+  | 'purged_again_to_seq'
+  | 'purged_clicks'
+  | 'night_of_day';
 
 export interface ClickTable {
   /** segment · 2³² + sequence. */

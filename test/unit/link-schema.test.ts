@@ -13,7 +13,10 @@ import { newLink, optionsFor, T0 } from '../contract/store.ts';
 import { propertyRuns } from '../support/property.ts';
 
 const schemas = createLinkSchemas({ isSelf: (url) => url.hostname === 'sho.rt' });
-const views = createLinkViews({ baseUrl: 'https://sho.rt:8443' });
+const views = createLinkViews({
+  baseUrl: 'https://sho.rt:8443',
+  countClicks: async () => (id) => (id === 7 ? 3 : null),
+});
 
 function faultsOf(schema: z.ZodType, body: unknown): readonly (readonly [string, string])[] {
   const issues = schema.safeParse(body).error?.issues ?? [];
@@ -145,7 +148,7 @@ t.test('links, events and history are shown in the words of the API', async (t) 
     expires_at: '2026-01-31T12:00:00.000Z',
     max_clicks: 5,
   };
-  t.same(views.link(link), {
+  t.same(await views.link(link), {
     ...shownOptions,
     id: 7,
     domain: 'sho.rt:8443',
@@ -156,9 +159,21 @@ t.test('links, events and history are shown in the words of the API', async (t) 
     created_by: 'api-key:1',
     created_at: '2026-01-31T12:00:00.000Z',
     updated_at: '2026-01-31T12:00:00.000Z',
-    clicks: 0,
+    clicks: 3,
   });
-  t.equal(views.link({ ...link, domain: 'go.example' }).domain, 'go.example');
+  t.equal((await views.link({ ...link, domain: 'go.example' })).domain, 'go.example');
+  t.same(
+    (await views.links([link, { ...link, id: 8 }])).map(({ id, clicks }) => [id, clicks]),
+    [
+      [7, 3],
+      [8, null],
+    ],
+  );
+  t.same(views.shortened(link), {
+    key: 'k',
+    short_url: 'https://sho.rt:8443/k',
+    url: 'https://example.com/',
+  });
 
   const event = {
     seq: 9,
@@ -221,12 +236,12 @@ t.test('any time that is accepted is shown as RFC 3339, and accepted again', asy
     .map(({ year, rest: [month, day, hour, minute, second], zone, fraction }) => {
       return `${year}-${month}-${day}T${hour}:${minute}:${second}${fraction}${zone}`;
     });
-  fc.assert(
-    fc.property(time, (expires_at) => {
+  await fc.assert(
+    fc.asyncProperty(time, async (expires_at) => {
       const result = schemas.patch.safeParse({ expires_at });
       if (!result.success) return;
       const expiresAtMs = result.data.expires_at ?? null;
-      const shown = views.link(
+      const shown = await views.link(
         newLink({ id: 1, seq: 1 }, 'k', optionsFor('https://example.com/', { expiresAtMs })),
       );
       linkView.parse(shown);

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { AppError, type FieldFault, invalid } from '../../kernel/errors.ts';
+import type { Link } from '../../links/link.ts';
 import { BATCH_MAX, type LinkDraft, linkView } from '../../links/link-schema.ts';
 import type { CreateResult } from '../../links/link-service.ts';
 import type { LinkView } from '../../links/link-view.ts';
@@ -19,7 +20,7 @@ const itemView = z.union([
 ]);
 const mixedView = z.strictObject({ items: z.array(itemView) }).meta({ id: 'LinkBatchItems' });
 
-export function createLinkBatchRoute(deps: Omit<LinkRouteDeps, 'store'>): Route {
+export function createLinkBatchRoute(deps: Omit<LinkRouteDeps, 'store' | 'catchUpClicks'>): Route {
   const { links, schemas, views, limitCreation } = deps;
 
   async function createAll(items: readonly unknown[], by: string): Promise<Reply> {
@@ -27,13 +28,13 @@ export function createLinkBatchRoute(deps: Omit<LinkRouteDeps, 'store'>): Route 
     const drafts = items.map((item, index) => check(schemas.draft, item, faults, `links[${index}]`));
     if (faults.length > 0) throw invalid(faults);
     const errors: AppError[] = [];
-    const made: LinkView[] = [];
+    const made: Link[] = [];
     for (const [index, result] of (await links.createMany(drafts, by, true)).entries()) {
       if (result instanceof AppError) errors.push(prefixFaults(result, index));
-      else made.push(views.link(result.link));
+      else made.push(result.link);
     }
     throwFirst(errors);
-    return { status: 201, body: { items: made } };
+    return { status: 201, body: { items: await views.links(made) } };
   }
 
   async function createEach(items: readonly unknown[], by: string): Promise<Reply> {
@@ -41,10 +42,7 @@ export function createLinkBatchRoute(deps: Omit<LinkRouteDeps, 'store'>): Route 
     const drafts = checked.flatMap((draft) => (draft instanceof AppError ? [] : [draft]));
     const results = drafts.length === 0 ? [] : [...(await links.createMany(drafts, by, false))];
     const answers = checked.map((draft) => (draft instanceof AppError ? draft : results.shift()));
-    return {
-      status: 207,
-      body: { items: answers.map((answer) => toItem(answer as CreateResult | AppError)) },
-    };
+    return { status: 207, body: { items: await toItems(answers as (CreateResult | AppError)[]) } };
   }
 
   function checkOne(item: unknown): LinkDraft | AppError {
@@ -53,12 +51,18 @@ export function createLinkBatchRoute(deps: Omit<LinkRouteDeps, 'store'>): Route 
     return faults.length > 0 ? invalid(faults) : draft;
   }
 
-  function toItem(result: CreateResult | AppError): z.output<typeof itemView> {
-    if (result instanceof AppError) {
+  async function toItems(
+    results: readonly (CreateResult | AppError)[],
+  ): Promise<z.output<typeof itemView>[]> {
+    const made = results.flatMap((result) => (result instanceof AppError ? [] : [result.link]));
+    const shown = await views.links(made);
+    return results.map((result) => {
+      if (!(result instanceof AppError)) {
+        return { status: result.isNew ? 201 : 200, link: shown.shift() as LinkView };
+      }
       const problem = toProblem(result);
       return { status: problem.status, problem };
-    }
-    return { status: result.isNew ? 201 : 200, link: views.link(result.link) };
+    });
   }
 
   return defineRoute({

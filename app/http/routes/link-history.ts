@@ -48,7 +48,7 @@ export function createLinkHistoryRoutes({
       async handle({ params, body, headers, principal }) {
         const request = { by: principal.id, ifVersion: readIfMatch(headers['if-match']) };
         const link = await links.revert(readRef(params), body.version, request);
-        return { status: 200, body: views.link(link), headers: { ETag: toEtag(link.version) } };
+        return { status: 200, body: await views.link(link), headers: { ETag: toEtag(link.version) } };
       },
     }),
   ];

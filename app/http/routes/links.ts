@@ -26,19 +26,22 @@ export interface LinkRouteDeps {
   readonly schemas: LinkSchemas;
   readonly views: LinkViews;
   readonly limitCreation: CreationLimit;
+  /** Counts the clicks so far, for whoever reads links; whoever writes one does not wait for it. */
+  readonly catchUpClicks: () => Promise<void>;
 }
 
 export const LINKS_PATH = '/api/v1/links';
 export const LINK_PATH = `${LINKS_PATH}/{key}`;
 
-export function createLinkRoutes({ links, store, schemas, views, limitCreation }: LinkRouteDeps): Route[] {
-  const reply = (status: number, link: Link): Reply => ({
+export function createLinkRoutes(deps: LinkRouteDeps): Route[] {
+  const { links, store, schemas, views, limitCreation, catchUpClicks } = deps;
+  const reply = async (status: number, link: Link): Promise<Reply> => ({
     status,
-    body: views.link(link),
+    body: await views.link(link),
     headers: { ETag: toEtag(link.version) },
   });
-  const created = (link: Link, isNew: boolean): Reply => {
-    const { headers, ...rest } = reply(isNew ? 201 : 200, link);
+  const created = async (link: Link, isNew: boolean): Promise<Reply> => {
+    const { headers, ...rest } = await reply(isNew ? 201 : 200, link);
     return { ...rest, headers: { ...headers, Location: `${LINKS_PATH}/${link.key}` } };
   };
   const shown = { description: 'The link.', schema: linkView, headers: ['ETag'] } as const;
@@ -84,9 +87,10 @@ export function createLinkRoutes({ links, store, schemas, views, limitCreation }
         } = query;
         const question = JSON.stringify([q, tag, status, sort]);
         const after = decodeCursor(question, query.cursor);
+        await catchUpClicks();
         const page = await store.listLinks({ q, tag, status, sort, limit, after });
         const next_cursor = page.next === null ? null : encodeCursor(question, page.next);
-        return { status: 200, body: { items: page.items.map(views.link), next_cursor } };
+        return { status: 200, body: { items: await views.links(page.items), next_cursor } };
       },
     }),
 
@@ -109,6 +113,7 @@ export function createLinkRoutes({ links, store, schemas, views, limitCreation }
         if (isNotModified(headers['if-none-match'], link.version)) {
           return { status: 304, headers: { ETag: toEtag(link.version) } };
         }
+        await catchUpClicks();
         return reply(200, link);
       },
     }),

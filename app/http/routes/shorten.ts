@@ -32,11 +32,11 @@ export function createShortenRoute(deps: ShortenDeps): Route {
       'rate_limited',
       ...(isAnonymousAllowed ? (['unauthorized', 'forbidden'] as const) : []),
     ],
-    async handle({ body, principal, client }) {
+    async handle({ body: draft, principal, client }) {
       limitCreation(principal, client, 1);
-      const { link } = await links.create(body, principal.id);
-      const { key, short_url, url } = views.link(link);
-      return { status: 201, body: { key, short_url, url }, headers: { Location: short_url } };
+      const { link } = await links.create(draft, principal.id);
+      const body = views.shortened(link);
+      return { status: 201, body, headers: { Location: body.short_url } };
     },
   });
 }

@@ -13,13 +13,19 @@ export const clicksMigration: Migration = {
   async up(db, dialect) {
     const { clustered } = dialect;
 
-    // One start of one process that stores clicks. `folded_to`: its clicks up to this sequence are counted in the tiers below.
+    // One start of one process that stores clicks. `folded_to`: its clicks up to this sequence are counted in the tiers below;
+    // `folded` is how many that were, `removed` how many of them have no row any more. `seen_at_ms`: when the process last said
+    // that it lives; `is_over`: it does not, and all its clicks are counted.
     await db.schema
       .createTable('segments')
       .addColumn('id', dialect.idType, dialect.idColumn)
       .addColumn('name', 'text', (column) => column.notNull().unique())
       .addColumn('started_at_ms', 'bigint', (column) => column.notNull())
       .addColumn('folded_to', 'bigint', (column) => column.notNull())
+      .addColumn('folded', 'bigint', (column) => column.notNull().defaultTo(0))
+      .addColumn('removed', 'bigint', (column) => column.notNull().defaultTo(0))
+      .addColumn('seen_at_ms', 'bigint', (column) => column.notNull().defaultTo(0))
+      .addColumn('is_over', 'integer', (column) => column.notNull().defaultTo(0))
       .execute();
 
     // Written while a visitor waits, so it has no index but its key, which only grows: 1.3 µs a row, against 12 with an index by
@@ -82,10 +88,20 @@ export const clicksMigration: Migration = {
 
     // `made_at_seq`: the last change of links when this file was made. What was used of a quota set before it is not known.
     // `kept_from_ms`: rows of `clicks` before it are gone, or going; it is raised before they are.
+    // `purged_to_seq`: the clicks of links purged up to this change are gone; `purged_again_to_seq`: and those that came late.
+    // `purged_clicks`: how many they were. `night_of_day`: the last day whose nightly work is done.
     await db.schema
       .createTable('click_state')
       .addColumn('name', 'text', (column) => column.primaryKey())
       .addColumn('value', 'bigint', (column) => column.notNull())
+      .execute();
+
+    // Who does a piece of work that only one process may do at a time, and until when others leave it to him.
+    await db.schema
+      .createTable('leases')
+      .addColumn('name', 'text', (column) => column.primaryKey())
+      .addColumn('holder', 'text', (column) => column.notNull())
+      .addColumn('until_ms', 'bigint', (column) => column.notNull())
       .execute();
 
     // `clicks` of a link, for pages of links. Link 0 stands for all links together, here and in the tiers below.
@@ -122,7 +138,8 @@ export const clicksMigration: Migration = {
       .modifyEnd(clustered)
       .execute();
 
-    // What clicks of a day have in common: kind is a breakdown (referrer, country, browser …), word a number of `words`.
+    // What clicks of a day have in common: kind is a breakdown (referrer, country, browser …), word a number of `words`. A click
+    // that says nothing of a kind has no row: the rest of the day's clicks.
     await db.schema
       .createTable('click_details')
       .addColumn('link_id', 'bigint', (column) => column.notNull())

@@ -7,7 +7,7 @@ import Database from 'better-sqlite3';
 import { type Kysely, sql } from 'kysely';
 import type { Clock } from '../../kernel/clock.ts';
 import { AppError } from '../../kernel/errors.ts';
-import type { Dialect, IdSource } from '../dialect.ts';
+import type { Dialect, IdSource, RowValues } from '../dialect.ts';
 import type { Tables } from '../tables.ts';
 
 /** How long a write waits for another process's write before it is answered with 503. */
@@ -66,6 +66,12 @@ export function createSqliteDialect({ clock, random }: SqliteDialectDeps): Diale
     undoTo: (connection, savepoint) =>
       unlessOver(sql`rollback to savepoint ${sql.id(savepoint)}`.execute(connection)),
 
+    async databaseBytes(db) {
+      const { rows } = await sql<{ bytes: number }>`
+        select page_count * page_size as bytes from pragma_page_count, pragma_page_size`.execute(db);
+      return (rows[0] as { bytes: number }).bytes;
+    },
+
     translateError: translateSqliteError,
 
     async createSearchIndex(db) {
@@ -84,7 +90,20 @@ export function createSqliteDialect({ clock, random }: SqliteDialectDeps): Diale
     matchesText: (needle) => sql`instr(links.search, ${needle}) > 0`,
 
     idsIn: (ids) => sql`(select value from json_each(${JSON.stringify(ids)}))`,
+
+    rowsOf(columns, rows) {
+      const selected = Object.entries(columns).map(([name, type], index) => {
+        const value = sql`value ->> ${sql.lit(index)}`;
+        return sql`${type === 'bytes' ? sql`unhex(${value})` : value} as ${sql.ref(name)}`;
+      });
+      return sql`(select ${sql.join(selected)} from json_each(${JSON.stringify(rows.map(toJsonRow))}))`;
+    },
   };
+}
+
+/** JSON has no bytes: they travel as hexadecimal digits. */
+function toJsonRow(row: RowValues): unknown[] {
+  return row.map((value) => (value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value));
 }
 
 /** SQLite's name for "there is no transaction" and "there is no such savepoint", of statements that cannot be misspelt. */

@@ -6,17 +6,21 @@
 import { join } from 'node:path';
 import type Database from 'better-sqlite3';
 import type { ApiKeyStore } from '../../auth/api-key.ts';
+import type { ClickTiers } from '../../clicks/click-tiers.ts';
+import type { PurgedLinks } from '../../clicks/purger.ts';
 import type { DrainStore } from '../../health/drain.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import type { LinkStore } from '../../links/link-store.ts';
 import type { StatsStore } from '../../stats/stats-store.ts';
 import { createApiKeyStore } from '../api-key-store.ts';
 import { createClickStats } from '../click-stats.ts';
+import { createClickTierStore } from '../click-tier-store.ts';
 import { createGroupCommit } from '../group-commit.ts';
 import { createHostStateStore } from '../host-state-store.ts';
 import { createLinkStore } from '../link-store.ts';
 import type { MigrateMode } from '../migrations/migrate.ts';
 import { LINK_SCHEMA, SCHEMA_VERSION } from '../migrations/migrations.ts';
+import { createPurgedLinks } from '../purged-links.ts';
 import { createSqliteDialect } from './dialect.ts';
 import { type ClicksDb, openClicksDb } from './open-clicks-db.ts';
 import { openDatabase } from './open-database.ts';
@@ -28,6 +32,8 @@ export interface Store {
   readonly drain: DrainStore;
   readonly clicks: Pick<ClicksDb, 'journal' | 'salts' | 'failure'>;
   readonly stats: StatsStore;
+  readonly tiers: ClickTiers;
+  readonly purgedLinks: PurgedLinks;
   /** Reads as a redirect does; throws when that fails, or when the schema has become too new for this code. */
   probe(): Promise<void>;
   close(): Promise<void>;
@@ -79,6 +85,8 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
     drain: createHostStateStore({ reader, writes, dialect }),
     clicks,
     stats: createClickStats({ links: reader, clicks: () => clicks.database().reader, dialect }),
+    tiers: createClickTierStore({ open: clicks.database, dialect }),
+    purgedLinks: createPurgedLinks({ reader, dialect }),
     async probe() {
       db.requireInPlace();
       lookup(NO_KEY);

@@ -1,0 +1,91 @@
+/**
+ * The storage port of what is counted: stored clicks become figures of links, days and visitors a portion at a time, and
+ * figures become coarser with age. Every call is one short transaction, so that no redirect waits long behind it.
+ */
+
+export interface ClickTiers {
+  /**
+   * Counts up to `clicksMax` stored clicks of one process, each exactly once whoever else counts; answers how many it were.
+   * 0: none waits.
+   */
+  fold(clicksMax: number): Promise<number>;
+  /** When the oldest click was made that is stored and not counted yet; null: all are counted. */
+  findOldestWaitingMs(): Promise<number | null>;
+  /** Clicks of people by link, as far as they are counted; a link that has none is missing. */
+  countHumans(linkIds: readonly number[]): Promise<ReadonlyMap<number, number>>;
+
+  /** Removes a portion of the clicks of one link, and takes them out of all figures. False: nothing is left. */
+  purgeLink(linkId: number): Promise<boolean>;
+  /** Clicks of links purged up to this change are gone. */
+  readPurgedTo(): Promise<number>;
+  writePurgedTo(seq: number): Promise<void>;
+  /** Those that were purged since the last call are to be purged once more: clicks that waited for the disk come late. */
+  purgeAgain(): Promise<void>;
+
+  /** Removes a portion of the counted clicks that are older. False: nothing is left. */
+  removeOldClicks(beforeMs: number): Promise<boolean>;
+  /** Makes days of a portion of the quarters that are older. False: nothing is left. */
+  rollUpQuarters(beforeDay: number): Promise<boolean>;
+  forgetSalts(beforeDay: number): Promise<void>;
+
+  listSegments(): Promise<readonly SegmentFigures[]>;
+  /** Rows of one process behind the sequence `after` up to `upTo`: a portion, which ends at `last`. */
+  countRows(range: RowRange): Promise<{ readonly rows: number; readonly last: number }>;
+  compareTiers(): Promise<TierDifferences>;
+  /** Processes that were not seen since then, and whose clicks are all counted, are not looked at any more. */
+  endSegments(notSeenSinceMs: number): Promise<void>;
+  /** This process lives. */
+  noteSeen(segment: string, atMs: number): Promise<void>;
+
+  readStorage(): Promise<ClickStorage>;
+
+  /** Whether `holder` alone may do a piece of work for `forMs`. Taken again by who has it, it lasts longer. */
+  takeLease(lease: Lease): Promise<boolean>;
+  /** The last day whose nightly work is done. */
+  readNight(): Promise<number | null>;
+  writeNight(day: number): Promise<void>;
+}
+
+/** One start of one process. Clicks up to the sequence `foldedTo` are counted: `folded`, of which `removed` have no row. */
+export interface SegmentFigures {
+  readonly id: number;
+  readonly name: string;
+  readonly foldedTo: number;
+  readonly folded: number;
+  readonly removed: number;
+}
+
+export interface RowRange {
+  readonly segment: number;
+  readonly after: number;
+  readonly upTo: number;
+}
+
+/** All 0 when the books are right. */
+export interface TierDifferences {
+  /** Clicks that were counted and are in no total; negative: totals have more. */
+  readonly totals: number;
+  /** Clicks of the totals that are in no quarter and no day. */
+  readonly tiers: number;
+}
+
+export interface Lease {
+  readonly name: string;
+  readonly holder: string;
+  readonly nowMs: number;
+  readonly forMs: number;
+}
+
+export interface ClickStorage {
+  /** Of the whole file. */
+  readonly bytes: number;
+  /** Stored clicks, and of these how many are not counted yet. */
+  readonly clicks: number;
+  readonly waiting: number;
+  readonly oldestClickMs: number | null;
+  /** Start of the oldest day, by tier; null: it is empty. */
+  readonly oldestQuarterMs: number | null;
+  readonly oldestDayMs: number | null;
+  readonly oldestDetailMs: number | null;
+  readonly oldestVisitorMs: number | null;
+}

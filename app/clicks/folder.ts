@@ -1,0 +1,78 @@
+/**
+ * Brings the figures of clicks up to what is stored: beside the service about once a second, and at once for whoever reads
+ * them. A portion is as large as one transaction of some milliseconds allows on this machine.
+ */
+
+import type { Clock } from '../kernel/clock.ts';
+import { inPortions, nextTurn } from '../kernel/portions.ts';
+import type { ClickTiers } from './click-tiers.ts';
+
+export interface Folder {
+  /**
+   * Counts what was stored before the call, at most about `CATCH_UP_MAX` clicks. What was clicked before `asOfMs` is counted
+   * then.
+   */
+  catchUp(): Promise<{ readonly asOfMs: number }>;
+  /** The same without a bound, a fifth of the time. */
+  foldAll(isOver: () => boolean): Promise<void>;
+}
+
+export interface FolderDeps {
+  readonly tiers: Pick<ClickTiers, 'fold' | 'findOldestWaitingMs'>;
+  readonly clock: Clock;
+}
+
+/** Who asks for figures waits for as many: about a second. Beyond that they are as old as they say. */
+export const CATCH_UP_MAX = 20_000;
+
+/** What a transaction should take: every redirect waits behind it. */
+const PORTION_MS = 8;
+/** Smaller ones cost more for each click, larger ones hardly less. */
+const PORTION_MIN = 100;
+const PORTION_MAX = 2000;
+
+export function createFolder({ tiers, clock }: FolderDeps): Folder {
+  let size = PORTION_MIN;
+
+  /** How many were counted, and whether it was all there is of one process. */
+  async function foldPortion(): Promise<{ clicks: number; isFull: boolean }> {
+    const startedMs = clock.nowMs();
+    const asked = size;
+    const clicks = await tiers.fold(asked);
+    const isFull = clicks === asked;
+    size = nextSize({ size: asked, isFull, tookMs: clock.nowMs() - startedMs });
+    return { clicks, isFull };
+  }
+
+  /** Counts a portion of what was stored up to `untilMs`; `isDone`: that is counted now. */
+  async function stepTo(untilMs: number): Promise<{ clicks: number; isDone: boolean }> {
+    const { clicks, isFull } = await foldPortion();
+    if (clicks === 0 || isFull) return { clicks, isDone: clicks === 0 };
+    const oldestMs = await tiers.findOldestWaitingMs();
+    return { clicks, isDone: oldestMs === null || oldestMs > untilMs };
+  }
+
+  return {
+    async catchUp() {
+      const startedMs = clock.nowMs();
+      for (let counted = 0; counted < CATCH_UP_MAX; await nextTurn()) {
+        const { clicks, isDone } = await stepTo(startedMs);
+        if (isDone) return { asOfMs: startedMs };
+        counted += clicks;
+      }
+      return { asOfMs: Math.min((await tiers.findOldestWaitingMs()) ?? startedMs, startedMs) };
+    },
+
+    async foldAll(isOver) {
+      const startedMs = clock.nowMs();
+      await inPortions(async () => !(await stepTo(startedMs)).isDone, { clock, isOver });
+    },
+  };
+}
+
+function nextSize({ size, isFull, tookMs }: { size: number; isFull: boolean; tookMs: number }): number {
+  const fitting = Math.floor((size * PORTION_MS) / Math.max(tookMs, 1));
+  // One portion that was quick by chance does not make the next one slow.
+  const next = fitting < size || isFull ? Math.min(fitting, size * 2) : size;
+  return Math.min(Math.max(next, PORTION_MIN), PORTION_MAX);
+}

@@ -1,0 +1,254 @@
+/**
+ * Counts stored clicks into the tiers. A portion is a range of ids of one segment behind its watermark; the watermark moves in
+ * the transaction that counts them, so each click is counted once, whoever tries and whenever he is killed.
+ *
+ *   find a portion ─▶ describe agents that are new, outside of any lock ─▶ begin · is it still next? · count · commit
+ *
+ * Everything but the sketches of visitors is counted inside the database.
+ */
+
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { describeAgent } from '../clicks/agent.ts';
+import { addVisitors } from '../clicks/sketch.ts';
+import { DAY_MS } from '../clicks/visitor.ts';
+import { nextTurn } from '../kernel/portions.ts';
+import { ALL_LINKS, QUARTER_MS, REASON_NUMBERS, SEGMENT_SIZE, WORD_KINDS } from './click-rows.ts';
+import type { Dialect } from './dialect.ts';
+import type { OpenDatabase } from './sqlite/open-database.ts';
+import type { Tables } from './tables.ts';
+
+/** Clicks that are counted together: ids above `from` up to `to`. */
+interface Portion {
+  readonly segment: number;
+  readonly from: number;
+  readonly to: number;
+  readonly clicks: number;
+}
+
+export async function foldClicks(
+  { reader, writer }: Pick<OpenDatabase, 'reader' | 'writer'>,
+  dialect: Dialect,
+  clicksMax: number,
+): Promise<number> {
+  for (;;) {
+    const portion = await findPortion(reader, clicksMax);
+    if (portion === null) return 0;
+    const agents = await findNewAgents(reader, portion);
+    if (agents.length > 0) {
+      await learnAgents(writer, dialect, agents);
+      await nextTurn();
+      continue;
+    }
+    const isCounted = await dialect.transaction(writer, (db) => countPortion(db, dialect, portion));
+    if (isCounted) return portion.clicks;
+  }
+}
+
+async function findPortion(db: Kysely<Tables>, clicksMax: number): Promise<Portion | null> {
+  const segment = await findWaiting(db);
+  if (segment === null) return null;
+  const { rows } = await sql<{ to: number; clicks: number }>`
+    select max(id) as "to", count(*) as clicks from
+      (select id from clicks where id > ${segment.from} and id < ${segment.end} order by id limit ${clicksMax}) as portion`.execute(
+    db,
+  );
+  const [{ to, clicks } = { to: 0, clicks: 0 }] = rows;
+  return { segment: segment.id, from: segment.from, to, clicks };
+}
+
+interface WaitingSegment {
+  readonly id: number;
+  /** Its clicks up to this id are counted. */
+  readonly from: number;
+  /** Of the next segment. */
+  readonly end: number;
+}
+
+/** The first segment that has clicks which are not counted. */
+async function findWaiting(db: Kysely<Tables>): Promise<WaitingSegment | null> {
+  const size = sql.lit(SEGMENT_SIZE);
+  const { rows } = await sql<WaitingSegment>`
+    select id, id * ${size} + folded_to as "from", (id + 1) * ${size} as "end" from segments
+    where is_over = 0 and exists (select 1 from clicks
+      where clicks.id > segments.id * ${size} + segments.folded_to and clicks.id < (segments.id + 1) * ${size})
+    order by id limit 1`.execute(db);
+  return rows[0] ?? null;
+}
+
+export async function findOldestWaitingMs(db: Kysely<Tables>): Promise<number | null> {
+  const size = sql.lit(SEGMENT_SIZE);
+  const { rows } = await sql<{ oldest: number | null }>`
+    select min(first_at_ms) as oldest from (select (select at_ms from clicks
+      where clicks.id > segments.id * ${size} + segments.folded_to and clicks.id < (segments.id + 1) * ${size}
+      order by clicks.id limit 1) as first_at_ms from segments where is_over = 0) as waiting`.execute(db);
+  return rows[0]?.oldest ?? null;
+}
+
+interface NewAgent {
+  readonly id: number;
+  readonly text: string;
+}
+
+/** Agents that are described at a time: about 5 ms. */
+const NEW_AGENTS_MAX = 100;
+
+function findNewAgents(db: Kysely<Tables>, { from, to }: Portion): Promise<NewAgent[]> {
+  return db
+    .selectFrom('clicks')
+    .innerJoin('words', 'words.id', 'clicks.agent')
+    .leftJoin('agents', 'agents.id', 'clicks.agent')
+    .select(['words.id', 'words.text'])
+    .distinct()
+    .where('clicks.id', '>', from)
+    .where('clicks.id', '<=', to)
+    .where('agents.id', 'is', null)
+    .limit(NEW_AGENTS_MAX)
+    .execute();
+}
+
+const { browser: BROWSER, os: OS, device: DEVICE } = WORD_KINDS;
+
+async function learnAgents(
+  writer: Kysely<Tables>,
+  dialect: Dialect,
+  agents: readonly NewAgent[],
+): Promise<void> {
+  const described = agents.map(({ id, text }) => ({ id, ...describeAgent(text) }));
+  const words = described.flatMap(({ browser, os, device }): [number, string | null][] => [
+    [BROWSER, browser],
+    [OS, os],
+    [DEVICE, device],
+  ]);
+  const named = words.filter(([, text]) => text !== null);
+  await dialect.transaction(writer, async (db) => {
+    await sql`
+      insert into words (kind, text)
+      select kind, text from ${dialect.rowsOf({ kind: 'number', text: 'text' }, named)} as named where true
+      on conflict (kind, text) do nothing`.execute(db);
+    const rows = described.map(({ id, browser, os, device }) => [id, browser, os, device]);
+    const columns = { id: 'number', browser: 'text', os: 'text', device: 'text' } as const;
+    await sql`
+      insert into agents (id, browser, os, device)
+      select described.id, browsers.id, systems.id, devices.id from ${dialect.rowsOf(columns, rows)} as described
+        left join words as browsers on browsers.kind = ${BROWSER} and browsers.text = described.browser
+        left join words as systems on systems.kind = ${OS} and systems.text = described.os
+        left join words as devices on devices.kind = ${DEVICE} and devices.text = described.device
+      where true
+      on conflict (id) do nothing`.execute(db);
+  });
+}
+
+/** False: somebody else counted it meanwhile. */
+async function countPortion(db: Kysely<Tables>, dialect: Dialect, portion: Portion): Promise<boolean> {
+  const { segment, from, to, clicks } = portion;
+  const { numUpdatedRows } = await db
+    .updateTable('segments')
+    .set((eb) => ({ folded_to: to - segment * SEGMENT_SIZE, folded: eb('folded', '+', clicks) }))
+    .where('id', '=', segment)
+    .where('folded_to', '=', from - segment * SEGMENT_SIZE)
+    .executeTakeFirst();
+  if (numUpdatedRows === 0n) return false;
+  const range = sql<boolean>`clicks.id > ${from} and clicks.id <= ${to}`;
+  await sql`
+    insert into click_index (link_id, at_ms, click_id)
+    select link_id, at_ms, id from clicks where ${range} order by link_id, at_ms, id`.execute(db);
+  for (const link of [sql`link_id`, sql.lit(ALL_LINKS)]) {
+    const counting = { link, from: sql`clicks`, range };
+    await addCounts(db, 'click_totals', { ...counting, columns: {} });
+    await addCounts(db, 'click_quarters', { ...counting, columns: { quarter: QUARTER } });
+    for (const { kind, word, from: source } of DETAILS) {
+      const columns = { day: DAY, kind: sql.lit(WORD_KINDS[kind]), word };
+      const where = sql`${range} and ${word} is not null`;
+      await addCounts(db, 'click_details', { link, from: source, columns, range: where });
+    }
+  }
+  await countVisitors(db, dialect, range);
+  return true;
+}
+
+const QUARTER = sql`(at_ms / ${sql.lit(QUARTER_MS)})`;
+const DAY = sql`(at_ms / ${sql.lit(DAY_MS)})`;
+const WITH_AGENTS = sql`clicks join agents on agents.id = clicks.agent`;
+/** What a click says, and what its agent says. */
+const DETAILS = [
+  { kind: 'referrer', word: sql`referrer`, from: sql`clicks` },
+  { kind: 'language', word: sql`language`, from: sql`clicks` },
+  { kind: 'country', word: sql`country`, from: sql`clicks` },
+  { kind: 'browser', word: sql`browser`, from: WITH_AGENTS },
+  { kind: 'os', word: sql`os`, from: WITH_AGENTS },
+  { kind: 'device', word: sql`device`, from: WITH_AGENTS },
+] as const;
+
+interface Counting {
+  readonly link: RawBuilder<unknown>;
+  readonly from: RawBuilder<unknown>;
+  readonly columns: Readonly<Record<string, RawBuilder<unknown>>>;
+  readonly range: RawBuilder<unknown>;
+}
+
+async function addCounts(
+  db: Kysely<Tables>,
+  table: 'click_totals' | 'click_quarters' | 'click_details',
+  { link, from, columns, range }: Counting,
+): Promise<void> {
+  const names = ['link_id', 'reason', ...Object.keys(columns)];
+  const values = [link, sql`reason`, ...Object.values(columns)];
+  const key = sql.join(names.map((name) => sql.ref(name)));
+  await sql`
+    insert into ${sql.table(table)} (${key}, clicks)
+    select ${sql.join(values)}, count(*) from ${from}
+    where ${range} group by ${sql.join(values.map((_, index) => sql.lit(index + 1)))}
+    on conflict (${key}) do update set clicks = ${sql.table(table)}.clicks + excluded.clicks`.execute(db);
+}
+
+/** Of people alone: whoever reads `visitors` wants them. */
+async function countVisitors(
+  db: Kysely<Tables>,
+  dialect: Dialect,
+  range: RawBuilder<boolean>,
+): Promise<void> {
+  const { rows: visits } = await sql<{ link_id: number; day: number; visitor: number }>`
+    select link_id, ${DAY} as day, visitor from clicks
+    where ${range} and reason = ${REASON_NUMBERS.human} and visitor is not null`.execute(db);
+  const groups = groupVisitors(visits);
+  const keys = dialect.rowsOf(
+    { link_id: 'number', day: 'number' },
+    [...groups.values()].map(({ linkId, day }) => [linkId, day]),
+  );
+  const { rows: known } = await sql<{ link_id: number; day: number; sketch: Uint8Array }>`
+    select link_id, day, sketch from click_visitors where (link_id, day) in
+      (select wanted.link_id, wanted.day from ${keys} as wanted)`.execute(db);
+  const sketches = new Map(known.map(({ link_id, day, sketch }) => [`${link_id} ${day}`, sketch]));
+  const changed = [...groups].flatMap(([key, { linkId, day, visitors }]) => {
+    const before = sketches.get(key) ?? null;
+    const after = addVisitors(before, visitors);
+    return after === before ? [] : [[linkId, day, after] as const];
+  });
+  if (changed.length === 0) return;
+  const columns = { link_id: 'number', day: 'number', sketch: 'bytes' } as const;
+  await sql`
+    insert into click_visitors (link_id, day, sketch)
+    select link_id, day, sketch from ${dialect.rowsOf(columns, changed)} as changed where true
+    on conflict (link_id, day) do update set sketch = excluded.sketch`.execute(db);
+}
+
+interface VisitorGroup {
+  readonly linkId: number;
+  readonly day: number;
+  readonly visitors: number[];
+}
+
+function groupVisitors(
+  visits: readonly { link_id: number; day: number; visitor: number }[],
+): Map<string, VisitorGroup> {
+  const groups = new Map<string, VisitorGroup>();
+  for (const { link_id, day, visitor } of visits) {
+    for (const linkId of [link_id, ALL_LINKS]) {
+      const key = `${linkId} ${day}`;
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, { linkId, day, visitors: [visitor] });
+      else group.visitors.push(visitor);
+    }
+  }
+  return groups;
+}

@@ -1,0 +1,128 @@
+/** The tiers of clicks over Kysely, the same for both databases. */
+
+import { type Kysely, sql } from 'kysely';
+import type { ClickTiers, Lease } from '../clicks/click-tiers.ts';
+import { findOldestWaitingMs, foldClicks } from './click-fold.ts';
+import { purgeLink } from './click-purge.ts';
+import { compareTiers, countRows, listSegments } from './click-recount.ts';
+import { forgetSalts, removeOldClicks, rollUpQuarters } from './click-retention.ts';
+import { REASON_NUMBERS, SEGMENT_SIZE } from './click-rows.ts';
+import { readState, writeState } from './click-state.ts';
+import { readStorage } from './click-storage.ts';
+import type { Dialect } from './dialect.ts';
+import { createReading } from './reading.ts';
+import type { OpenDatabase } from './sqlite/open-database.ts';
+import type { Tables } from './tables.ts';
+
+export interface ClickTierStoreDeps {
+  /** The file as it is open now: it may be opened anew at any time. Throws AppError unavailable while there is none. */
+  readonly open: () => Pick<OpenDatabase, 'reader' | 'writer'>;
+  readonly dialect: Dialect;
+}
+
+/** Rows that one transaction removes or moves: about 5 ms. */
+const MOVED_MAX = 500;
+/** Rows that one statement counts: about 1 ms. */
+const COUNTED_MAX = 20_000;
+
+export function createClickTierStore({ open, dialect }: ClickTierStoreDeps): ClickTiers {
+  const reading = createReading(dialect);
+  const read = async <T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T> =>
+    reading(work(open().reader));
+  const write = async <T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T> =>
+    reading(dialect.transaction(open().writer, work));
+  const rowsMax = MOVED_MAX;
+
+  return {
+    fold: async (clicksMax) => reading(foldClicks(open(), dialect, clicksMax)),
+    findOldestWaitingMs: () => read(findOldestWaitingMs),
+    countHumans: (linkIds) => read((db) => countHumans(db, dialect, linkIds)),
+
+    purgeLink: (linkId) => write((db) => purgeLink(db, dialect, { linkId, rowsMax })),
+    readPurgedTo: () => read(readPurgedTo),
+    writePurgedTo: (seq) => write((db) => writeState(db, 'purged_to_seq', seq)),
+    purgeAgain: () => write(purgeAgain),
+
+    removeOldClicks: async (beforeMs) =>
+      (await write((db) => removeOldClicks(db, { beforeMs, rowsMax }))) > 0,
+    rollUpQuarters: async (beforeDay) =>
+      (await write((db) => rollUpQuarters(db, { beforeDay, rowsMax }))) > 0,
+    forgetSalts: (beforeDay) => write((db) => forgetSalts(db, beforeDay)),
+
+    listSegments: () => read(listSegments),
+    countRows: (range) => read((db) => countRows(db, { ...range, rowsMax: COUNTED_MAX })),
+    compareTiers: () => read(compareTiers),
+    endSegments: (notSeenSinceMs) => write((db) => endSegments(db, notSeenSinceMs)),
+    noteSeen: (segment, atMs) => write((db) => noteSeen(db, segment, atMs)),
+
+    readStorage: () => read((db) => readStorage(db, dialect)),
+
+    takeLease: (lease) => write((db) => takeLease(db, lease)),
+    readNight: () => read((db) => readState(db, 'night_of_day')),
+    writeNight: (day) => write((db) => writeState(db, 'night_of_day', day)),
+  };
+}
+
+async function countHumans(
+  db: Kysely<Tables>,
+  dialect: Dialect,
+  linkIds: readonly number[],
+): Promise<Map<number, number>> {
+  const rows = await db
+    .selectFrom('click_totals')
+    .select(['link_id', 'clicks'])
+    .where(sql<boolean>`link_id in ${dialect.idsIn(linkIds)}`)
+    .where('reason', '=', REASON_NUMBERS.human)
+    .execute();
+  return new Map(rows.map(({ link_id, clicks }) => [link_id, clicks]));
+}
+
+/** Links purged before this file was made have no clicks in it. */
+async function readPurgedTo(db: Kysely<Tables>): Promise<number> {
+  return (await readState(db, 'purged_to_seq')) ?? (await readState(db, 'made_at_seq')) ?? 0;
+}
+
+async function purgeAgain(db: Kysely<Tables>): Promise<void> {
+  const purgedTo = await readPurgedTo(db);
+  const again = (await readState(db, 'purged_again_to_seq')) ?? purgedTo;
+  await writeState(db, 'purged_to_seq', again);
+  await writeState(db, 'purged_again_to_seq', purgedTo);
+}
+
+async function endSegments(db: Kysely<Tables>, notSeenSinceMs: number): Promise<void> {
+  const size = sql.lit(SEGMENT_SIZE);
+  await db
+    .updateTable('segments')
+    .set({ is_over: 1 })
+    .where('is_over', '=', 0)
+    .where('started_at_ms', '<', notSeenSinceMs)
+    .where('seen_at_ms', '<', notSeenSinceMs)
+    .where(
+      sql<boolean>`not exists (select 1 from clicks
+        where clicks.id > segments.id * ${size} + segments.folded_to and clicks.id < (segments.id + 1) * ${size})`,
+    )
+    .execute();
+}
+
+/** One that slept for days is looked at again. */
+async function noteSeen(db: Kysely<Tables>, segment: string, atMs: number): Promise<void> {
+  await db
+    .updateTable('segments')
+    .set({ seen_at_ms: atMs, is_over: 0 })
+    .where('name', '=', segment)
+    .execute();
+}
+
+async function takeLease(db: Kysely<Tables>, { name, holder, nowMs, forMs }: Lease): Promise<boolean> {
+  const { numInsertedOrUpdatedRows } = await db
+    .insertInto('leases')
+    .values({ name, holder, until_ms: nowMs + forMs })
+    .onConflict((conflict) =>
+      conflict
+        .column('name')
+        .doUpdateSet({ holder, until_ms: nowMs + forMs })
+        .where((eb) => eb.or([eb('leases.holder', '=', holder), eb('leases.until_ms', '<=', nowMs)])),
+    )
+    .executeTakeFirstOrThrow();
+  return numInsertedOrUpdatedRows === 1n;
+}

@@ -1,0 +1,232 @@
+// What is counted of clicks, on real files: the fold, retention, purge and what the recount asks.
+import { join } from 'node:path';
+import fc from 'fast-check';
+import t, { type Test } from 'tap';
+import { CLICK_REASONS, type Click } from '../../app/clicks/click.ts';
+import { DAY_MS } from '../../app/clicks/visitor.ts';
+import type { Store } from '../../app/store/sqlite/open-store.ts';
+import { type AgentWords, clickOn, openClicks, readTiers, recount } from '../support/click-tables.ts';
+import { propertyRuns } from '../support/property.ts';
+import { openStore } from '../support/store.ts';
+
+const DAY = 20_000;
+const T0 = DAY * DAY_MS;
+const MINUTE_MS = 60_000;
+
+const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0';
+const IPHONE =
+  'Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1';
+const AGENTS: AgentWords = {
+  [FIREFOX]: { browser: 'Firefox', os: 'Linux', device: 'desktop' },
+  [IPHONE]: { browser: 'Safari', os: 'iOS', device: 'mobile' },
+  'curl/8.7.1': {},
+};
+
+async function open(t: Test, dataDir = t.testdir()): Promise<Store & { dataDir: string }> {
+  const store = await openStore({ dataDir });
+  t.teardown(store.close);
+  return { ...store, dataDir };
+}
+
+function append({ clicks }: Pick<Store, 'clicks'>, ...list: readonly Click[]): void {
+  const verdicts = clicks.journal.append(list.map((click) => ({ click, quota: null })));
+  if (verdicts !== null) throw new Error(`The clicks were not stored: ${verdicts}`);
+}
+
+/** Folds all there is. */
+async function foldAll({ tiers }: Pick<Store, 'tiers'>, clicksMax = 1000): Promise<number> {
+  let all = 0;
+  for (let clicks = -1; clicks !== 0; all += clicks) clicks = await tiers.fold(clicksMax);
+  return all;
+}
+
+async function repeatStep(step: () => Promise<boolean>): Promise<number> {
+  let steps = 0;
+  while (await step()) steps++;
+  return steps;
+}
+
+t.test('a click is counted by link, quarter of an hour, day, detail and visitor', async (t) => {
+  const store = await open(t);
+  const told = { visitor: 7, agent: FIREFOX, referrer: 'a.example', language: 'de', country: 'DE' };
+  append(store, clickOn(3, T0 + 16 * MINUTE_MS, told));
+  t.equal(await store.tiers.fold(10), 1);
+  t.same(readTiers(store.dataDir), {
+    totals: { '3 human': 1, '0 human': 1 },
+    days: { '3 20000 human': 1, '0 20000 human': 1 },
+    details: Object.fromEntries(
+      [3, 0].flatMap((link) =>
+        [
+          'referrer a.example',
+          'language de',
+          'country DE',
+          'browser Firefox',
+          'os Linux',
+          'device desktop',
+        ].map((detail) => [`${link} 20000 human ${detail}`, 1]),
+      ),
+    ),
+    visitors: { '3 20000': 1, '0 20000': 1 },
+  });
+  const db = openClicks(store.dataDir);
+  t.same(db.prepare('select link_id, quarter from click_quarters').raw().all(), [
+    [0, DAY * 96 + 1],
+    [3, DAY * 96 + 1],
+  ]);
+  t.same(db.prepare('select * from click_index').raw().all(), [[3, T0 + 16 * MINUTE_MS, 2 ** 32 + 1]]);
+  db.close();
+});
+
+t.test('nothing is counted twice, and what comes later is added', async (t) => {
+  const store = await open(t);
+  t.equal(await store.tiers.fold(10), 0);
+  append(store, clickOn(1, T0), clickOn(1, T0), clickOn(2, T0));
+  t.same([await store.tiers.fold(2), await store.tiers.fold(2), await store.tiers.fold(2)], [2, 1, 0]);
+  append(store, clickOn(1, T0));
+  t.equal(await store.tiers.findOldestWaitingMs(), T0);
+  t.equal(await foldAll(store), 1);
+  t.equal(await store.tiers.findOldestWaitingMs(), null);
+  t.same(readTiers(store.dataDir).totals, { '0 human': 4, '1 human': 3, '2 human': 1 });
+  t.same(
+    await store.tiers.countHumans([1, 2, 3]),
+    new Map([
+      [1, 3],
+      [2, 1],
+    ]),
+  );
+});
+
+t.test('bots have no visitors, and a click without detail is counted as it is', async (t) => {
+  const store = await open(t);
+  append(store, clickOn(1, T0, { reason: 'bot', visitor: 1, agent: '' }), clickOn(1, T0));
+  await foldAll(store);
+  t.same(readTiers(store.dataDir), {
+    totals: { '0 human': 1, '0 bot': 1, '1 human': 1, '1 bot': 1 },
+    days: { '0 20000 human': 1, '0 20000 bot': 1, '1 20000 human': 1, '1 20000 bot': 1 },
+    details: {},
+    visitors: {},
+  });
+});
+
+t.test('a portion with more new agents than are described at a time is counted all the same', async (t) => {
+  const store = await open(t);
+  const clicks = Array.from({ length: 250 }, (_, index) => clickOn(1, T0, { agent: `${FIREFOX} ${index}` }));
+  append(store, ...clicks);
+  t.equal(await store.tiers.fold(1000), 250);
+  t.equal(readTiers(store.dataDir).details['1 20000 human browser Firefox'], 250);
+});
+
+t.test('two processes that fold at once count each click once', async (t) => {
+  const one = await open(t);
+  const other = await open(t, one.dataDir);
+  const clicks = Array.from({ length: 300 }, (_, index) => clickOn(1 + (index % 7), T0 + index));
+  for (let index = 0; index < 300; index += 2) {
+    append(one, clicks[index] as Click);
+    append(other, clicks[index + 1] as Click);
+  }
+  const counted = await Promise.all([foldAll(one, 13), foldAll(other, 11)]);
+  t.equal(counted[0] + counted[1], 300);
+  t.same(readTiers(one.dataDir), recount(clicks, AGENTS));
+});
+
+t.test('whatever is done to old clicks and in whatever order, no total and no day changes', async (t) => {
+  const linkId = fc.integer({ min: 1, max: 4 });
+  const click = fc.record({
+    linkId,
+    afterDays: fc.integer({ min: 0, max: 20 }),
+    minute: fc.integer({ min: 0, max: 24 * 60 - 1 }),
+    reason: fc.constantFrom(...CLICK_REASONS),
+    visitor: fc.option(fc.integer({ min: 0, max: 9 }).map((number) => number * 2 ** 40)),
+    agent: fc.option(fc.constantFrom(...Object.keys(AGENTS))),
+    referrer: fc.option(fc.constantFrom('a.example', 'b.example')),
+    language: fc.option(fc.constantFrom('de', 'en')),
+    country: fc.option(fc.constantFrom('DE', 'AT')),
+  });
+  const day = fc.integer({ min: DAY, max: DAY + 22 });
+  const step = fc.oneof(
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        type: fc.constant('click' as const),
+        clicks: fc.array(click, { maxLength: 40 }),
+        process: fc.nat({ max: 1 }),
+      }),
+    },
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        type: fc.constant('fold' as const),
+        max: fc.integer({ min: 1, max: 30 }),
+        process: fc.nat({ max: 1 }),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ type: fc.constant('retain' as const), day }) },
+    { weight: 2, arbitrary: fc.record({ type: fc.constant('roll up' as const), day, whole: fc.boolean() }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        type: fc.constant('purge' as const),
+        linkId,
+        calls: fc.integer({ min: 1, max: 9 }),
+      }),
+    },
+  );
+  const folder = t.testdir();
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
+      const dataDir = join(folder, String(run++));
+      const processes = [await openStore({ dataDir }), await openStore({ dataDir })] as const;
+      const [store] = processes;
+      let clicks: Click[] = [];
+      for (const given of steps) {
+        switch (given.type) {
+          case 'click': {
+            const made = given.clicks.map(({ afterDays, minute, ...rest }) => ({
+              ...rest,
+              atMs: T0 + afterDays * DAY_MS + minute * MINUTE_MS,
+            }));
+            clicks.push(...made);
+            append(processes[given.process as 0 | 1], ...made);
+            break;
+          }
+          case 'fold':
+            await processes[given.process as 0 | 1].tiers.fold(given.max);
+            break;
+          case 'retain':
+            await repeatStep(() => store.tiers.removeOldClicks(given.day * DAY_MS));
+            break;
+          case 'roll up':
+            if (given.whole) await repeatStep(() => store.tiers.rollUpQuarters(given.day));
+            else await store.tiers.rollUpQuarters(given.day);
+            break;
+          case 'purge':
+            await foldAll(store);
+            // Cut off half-way, and begun again.
+            for (let call = 0; call < given.calls; call++) await store.tiers.purgeLink(given.linkId);
+            await repeatStep(() => store.tiers.purgeLink(given.linkId));
+            clicks = clicks.filter((one) => one.linkId !== given.linkId);
+        }
+      }
+      await foldAll(store);
+      const expected = recount(clicks, AGENTS);
+      const found = readTiers(dataDir);
+      t.same(found.totals, expected.totals);
+      t.same(found.days, expected.days);
+      t.same(found.details, expected.details);
+      t.same(withoutAll(found.visitors), withoutAll(expected.visitors));
+      t.same(await store.tiers.compareTiers(), { totals: 0, tiers: 0 });
+      for (const { id, foldedTo, folded, removed } of await store.tiers.listSegments()) {
+        const { rows } = await store.tiers.countRows({ segment: id, after: 0, upTo: foldedTo });
+        t.equal(rows + removed, folded);
+      }
+      for (const { close } of processes) await close();
+    }),
+    propertyRuns(t, { runs: 25, proveRuns: 1500 }),
+  );
+});
+
+/** From a sketch nothing can be taken: that of all links keeps the visitors of purged ones. */
+function withoutAll(visitors: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(visitors).filter(([key]) => !key.startsWith('0 ')));
+}
