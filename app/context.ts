@@ -39,6 +39,7 @@ import { createRedirectLane } from './http/redirect-lane.ts';
 import { createRequestLog } from './http/request-log.ts';
 import type { Route } from './http/route.ts';
 import { createApiKeyRoutes } from './http/routes/api-keys.ts';
+import { createClickRoutes } from './http/routes/clicks.ts';
 import { createEventsRoute } from './http/routes/events.ts';
 import { createHomeRoute } from './http/routes/home.ts';
 import { createLinkBatchRoute } from './http/routes/link-batch.ts';
@@ -201,6 +202,7 @@ export async function createContext(
     ...createLinkHistoryRoutes(linkDeps),
     createEventsRoute({ store: store.links, views }),
     ...createStatsRoutes({ links, readStats }),
+    ...createClickRoutes({ links, clickLog: store.clickLog, clock, catchUp }),
     ...createApiKeyRoutes({ store: store.apiKeys, clock, randomBytes }),
     ...probes,
   ];

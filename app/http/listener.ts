@@ -38,7 +38,7 @@ export interface ListenerLimits {
   readonly headersTimeoutMs: number;
   /** For a whole request. */
   readonly requestTimeoutMs: number;
-  /** For taking a whole answer, once it is made. */
+  /** For taking a whole answer, once it is made; and while it is made piece by piece, for taking one more of them. */
   readonly answerTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
   /** How often the time-outs are looked at. */
@@ -57,6 +57,12 @@ export interface Listener {
   port(): number;
   /** Resolves once no connection is left. */
   stop(deadlineMs: number): Promise<void>;
+}
+
+/** Since when a client has taken no more than that of its answer. */
+interface Unread {
+  readonly sinceMs: number;
+  readonly taken: number;
 }
 
 const LIMITS: ListenerLimits = {
@@ -187,7 +193,7 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
     for (const { responses } of connections.values()) yield* responses;
   }
 
-  let unread = new Map<ServerResponse, number>();
+  let unread = new Map<ServerResponse, Unread>();
 
   /**
    * Ends clients that do not take their answers; Node bounds only how long they may ask. Answers are looked at from time to
@@ -198,10 +204,13 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
     const before = unread;
     unread = new Map();
     for (const response of openResponses()) {
-      if (!response.writableEnded || response.socket === null) continue;
-      const sinceMs = before.get(response) ?? nowMs;
-      unread.set(response, sinceMs);
-      if (nowMs - sinceMs >= answerTimeoutMs) response.socket.destroy();
+      const { socket } = response;
+      const taken = socket && bytesTaken(response, socket);
+      if (taken === null) continue;
+      const known = before.get(response);
+      const sinceMs = known?.taken === taken ? known.sinceMs : nowMs;
+      unread.set(response, { sinceMs, taken });
+      if (nowMs - sinceMs >= answerTimeoutMs) response.destroy();
     }
   }
 
@@ -252,6 +261,15 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
       await closed;
     },
   };
+}
+
+/**
+ * How much a client has taken of an answer that waits for it; null: none does. Of one that is whole nothing counts, as a client
+ * could take it byte by byte for ever.
+ */
+function bytesTaken({ writableEnded, writableNeedDrain }: ServerResponse, socket: Socket): number | null {
+  if (writableEnded) return Number.POSITIVE_INFINITY;
+  return writableNeedDrain ? socket.bytesWritten - socket.writableLength : null;
 }
 
 function explain(error: NodeJS.ErrnoException, host: string, port: number): StartError {

@@ -34,6 +34,8 @@ export interface Reply {
   /** Sent as JSON unless `type` says that it is a text of another kind; none: an empty answer. */
   readonly body?: unknown;
   readonly type?: string;
+  /** In place of a body: pieces of text of `type`, each made when the client has room for it; a HEAD makes none. */
+  readonly stream?: AsyncIterable<string>;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -42,7 +44,7 @@ export interface ReplyDoc {
   /** Of a JSON body; none: the answer is empty or of `type`. */
   readonly schema?: z.ZodType;
   readonly type?: string;
-  readonly headers?: readonly ('ETag' | 'Location')[];
+  readonly headers?: readonly ('ETag' | 'Location' | 'Content-Disposition')[];
 }
 
 export interface Route {
@@ -125,17 +127,16 @@ function toHandler(route: Route, { authenticate }: MountDeps): RequestHandler {
     const body = route.body && check(route.body, await readJson(request, response, readBytes), faults);
     if (faults.length > 0) throw invalid(faults);
     const { params, headers } = request;
-    send(
-      response,
-      await route.handle({
-        params: params as Record<string, string>,
-        query,
-        body,
-        headers,
-        principal,
-        client,
-      }),
-    );
+    const reply = await route.handle({
+      params: params as Record<string, string>,
+      query,
+      body,
+      headers,
+      principal,
+      client,
+    });
+    if (reply.stream === undefined) send(response, reply);
+    else await sendStream(response, reply, reply.stream);
   };
 }
 
@@ -237,10 +238,15 @@ function joinPath(path: string, part: PropertyKey): string {
   return path === '' ? String(part) : `${path}.${String(part)}`;
 }
 
-function send(response: Response, { status, body, type, headers }: Reply): void {
+function setHead(response: Response, { status, headers }: Reply): void {
   response.status(status);
   response.setHeader('Cache-Control', 'no-store');
   for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value);
+}
+
+function send(response: Response, reply: Reply): void {
+  const { body, type } = reply;
+  setHead(response, reply);
   if (body === undefined) {
     response.end();
     return;
@@ -249,6 +255,40 @@ function send(response: Response, { status, body, type, headers }: Reply): void 
   response.setHeader('Content-Type', type ?? 'application/json');
   response.setHeader('Content-Length', Buffer.byteLength(text));
   response.end(response.req.method === 'HEAD' ? undefined : text);
+}
+
+/**
+ * The first piece comes before the headers, so that what fails at once is answered as an error; what fails later breaks the
+ * connection. The client sets the pace; one that is gone ends the making of pieces.
+ */
+async function sendStream(response: Response, reply: Reply, stream: AsyncIterable<string>): Promise<void> {
+  const pieces = stream[Symbol.asyncIterator]();
+  const isHead = response.req.method === 'HEAD';
+  try {
+    let piece = isHead ? DONE : await pieces.next();
+    setHead(response, reply);
+    response.setHeader('Content-Type', reply.type as string);
+    while (piece.done !== true && !response.destroyed) {
+      if (!response.write(piece.value)) await hasRoom(response);
+      piece = await pieces.next();
+    }
+    response.end();
+  } finally {
+    await pieces.return?.();
+  }
+}
+
+const DONE: IteratorResult<string> = { done: true, value: undefined };
+
+/** Or is gone: whoever does not take its answer is cut by the listener. */
+function hasRoom(response: Response): Promise<void> {
+  return new Promise((resolve) => {
+    const settle = (): void => {
+      response.off('drain', settle).off('close', settle);
+      resolve();
+    };
+    response.on('drain', settle).on('close', settle);
+  });
 }
 
 function refuseMethod(path: string, routes: readonly Route[]): RequestHandler {

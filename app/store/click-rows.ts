@@ -1,6 +1,6 @@
 /** What stands in the tables of clicks for what. Numbers that were released never change their meaning. */
 
-import type { ClickReason } from '../clicks/click.ts';
+import { CLICK_REASONS, type ClickReason } from '../clicks/click.ts';
 
 export const REASON_NUMBERS: Readonly<Record<ClickReason, number>> = {
   human: 1,
@@ -9,6 +9,13 @@ export const REASON_NUMBERS: Readonly<Record<ClickReason, number>> = {
   prefetch: 4,
   repeat: 5,
 };
+
+const REASONS = new Map(CLICK_REASONS.map((reason) => [REASON_NUMBERS[reason], reason]));
+
+/** Of a number that stands in a table. */
+export function toReason(number: number): ClickReason {
+  return REASONS.get(number) as ClickReason;
+}
 
 /** Kinds of words, and at the same time of breakdowns; `agent` is none of the latter. */
 export const WORD_KINDS = {

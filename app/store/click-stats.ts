@@ -4,7 +4,6 @@
  */
 
 import { type Kysely, sql } from 'kysely';
-import { CLICK_REASONS, type ClickReason } from '../clicks/click.ts';
 import { QUARTER_MS, type Run, type TimeRange } from '../stats/plan.ts';
 import {
   BREAKDOWNS,
@@ -15,7 +14,7 @@ import {
   type TierSink,
   type Word,
 } from '../stats/stats-store.ts';
-import { NO_WORD, OTHER_WORD, REASON_NUMBERS, WORD_KINDS } from './click-rows.ts';
+import { NO_WORD, OTHER_WORD, toReason, WORD_KINDS } from './click-rows.ts';
 import {
   LINKS_MAX,
   type LinkPortion,
@@ -325,14 +324,9 @@ async function* readRangeOfOne(
   }
 }
 
-const REASON_BY_NUMBER = new Map(CLICK_REASONS.map((reason) => [REASON_NUMBERS[reason], reason]));
 const BREAKDOWN_BY_KIND: ReadonlyMap<number, Breakdown> = new Map(
   BREAKDOWNS.map((breakdown) => [WORD_KINDS[breakdown], breakdown]),
 );
-
-function toReason(number: number): ClickReason {
-  return REASON_BY_NUMBER.get(number) as ClickReason;
-}
 
 function toWord(word: number): Word {
   if (word === NO_WORD) return null;

@@ -163,6 +163,15 @@ interface Agent {
 function recount(connection: Database.Database): void {
   for (const table of TIERS) connection.exec(`delete from ${table}`);
   const rows = connection.prepare<[], Row>('select * from clicks').all();
+  const index = connection.prepare('insert into click_index values (?, ?, ?)');
+  for (const row of rows) index.run(row.link_id, row.at_ms, row.id);
+  // Link 0 stands for all.
+  const counted = rows.flatMap((row) => [row, { ...row, link_id: 0 }]);
+  countRows(connection, counted);
+  sketchVisitors(connection, counted);
+}
+
+function countRows(connection: Database.Database, rows: readonly Row[]): void {
   const agents = new Map(
     connection
       .prepare<[], Agent>('select * from agents')
@@ -174,22 +183,13 @@ function recount(connection: Database.Database): void {
     const text = JSON.stringify(key);
     counts.set(text, (counts.get(text) ?? 0) + 1);
   };
-  const sketches = new Map<string, Uint8Array>();
-  const index = connection.prepare('insert into click_index values (?, ?, ?)');
   for (const row of rows) {
-    const day = Math.floor(row.at_ms / DAY_MS);
-    const agent = row.agent === null ? undefined : agents.get(row.agent);
+    const agent = agents.get(row.agent ?? NO_WORD);
     const words = { ...row, browser: agent?.browser, os: agent?.os, device: agent?.device };
-    index.run(row.link_id, row.at_ms, row.id);
-    for (const link of [row.link_id, 0]) {
-      add('click_totals', link, row.reason);
-      add('click_quarters', link, Math.floor(row.at_ms / (DAY_MS / QUARTERS_A_DAY)), row.reason);
-      for (const kind of ['referrer', 'language', 'country', 'browser', 'os', 'device'] as const) {
-        add('click_details', link, day, row.reason, WORD_KINDS[kind], words[kind] ?? NO_WORD);
-      }
-      if (row.visitor === null || row.reason !== REASON_NUMBERS.human) continue;
-      const key = JSON.stringify([link, day]);
-      sketches.set(key, addVisitors(sketches.get(key) ?? null, [row.visitor]));
+    add('click_totals', row.link_id, row.reason);
+    add('click_quarters', row.link_id, Math.floor(row.at_ms / (DAY_MS / QUARTERS_A_DAY)), row.reason);
+    for (const kind of ['referrer', 'language', 'country', 'browser', 'os', 'device'] as const) {
+      add('click_details', row.link_id, dayOf(row), row.reason, WORD_KINDS[kind], words[kind] ?? NO_WORD);
     }
   }
   for (const [text, clicks] of counts) {
@@ -197,9 +197,20 @@ function recount(connection: Database.Database): void {
     const places = [...key, clicks].map(() => '?').join(', ');
     connection.prepare(`insert into ${table} values (${places})`).run(...key, clicks);
   }
-  for (const [text, sketch] of sketches) {
-    connection
-      .prepare('insert into click_visitors values (?, ?, ?)')
-      .run(...(JSON.parse(text) as [number, number]), sketch);
+}
+
+/** Of people alone. */
+function sketchVisitors(connection: Database.Database, rows: readonly Row[]): void {
+  const sketches = new Map<string, Uint8Array>();
+  for (const row of rows) {
+    if (row.visitor === null || row.reason !== REASON_NUMBERS.human) continue;
+    const key = JSON.stringify([row.link_id, dayOf(row)]);
+    sketches.set(key, addVisitors(sketches.get(key) ?? null, [row.visitor]));
   }
+  const insert = connection.prepare('insert into click_visitors values (?, ?, ?)');
+  for (const [key, sketch] of sketches) insert.run(...(JSON.parse(key) as [number, number]), sketch);
+}
+
+function dayOf(row: Row): number {
+  return Math.floor(row.at_ms / DAY_MS);
 }

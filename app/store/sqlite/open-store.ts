@@ -11,8 +11,10 @@ import type { PurgedLinks } from '../../clicks/purger.ts';
 import type { DrainStore } from '../../health/drain.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import type { LinkStore } from '../../links/link-store.ts';
+import type { ClickLog } from '../../stats/click-log.ts';
 import type { StatsStore } from '../../stats/stats-store.ts';
 import { createApiKeyStore } from '../api-key-store.ts';
+import { createClickLog } from '../click-log.ts';
 import { createClickStats } from '../click-stats.ts';
 import { createClickTierStore } from '../click-tier-store.ts';
 import { createGroupCommit } from '../group-commit.ts';
@@ -34,6 +36,7 @@ export interface Store {
   readonly stats: StatsStore;
   readonly tiers: ClickTiers;
   readonly purgedLinks: PurgedLinks;
+  readonly clickLog: ClickLog;
   /** Reads as a redirect does; throws when that fails, or when the schema has become too new for this code. */
   probe(): Promise<void>;
   close(): Promise<void>;
@@ -73,6 +76,7 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
     throw error;
   });
   const { reader } = db;
+  const clicksReader = () => clicks.database().reader;
   const { lookup, endSnapshot } = createRedirectLookup(db.readerConnection);
   const writes = createGroupCommit(db.writer, {
     dialect,
@@ -84,7 +88,8 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
     apiKeys: createApiKeyStore({ reader, writes, dialect }),
     drain: createHostStateStore({ reader, writes, dialect }),
     clicks,
-    stats: createClickStats({ links: reader, clicks: () => clicks.database().reader, dialect }),
+    stats: createClickStats({ links: reader, clicks: clicksReader, dialect }),
+    clickLog: createClickLog({ clicks: clicksReader, dialect }),
     tiers: createClickTierStore({ open: clicks.database, dialect }),
     purgedLinks: createPurgedLinks({ reader, dialect }),
     async probe() {

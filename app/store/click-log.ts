@@ -1,0 +1,87 @@
+/** Single clicks of a link over Kysely, in the order of time. */
+
+import { type Kysely, sql } from 'kysely';
+import type { ClickLog, ClickPageQuery, LoggedClick } from '../stats/click-log.ts';
+import { OTHER_VALUE } from '../stats/read-stats.ts';
+import { OTHER_WORD, toReason } from './click-rows.ts';
+import { nextTurn } from './click-scope.ts';
+import type { Dialect } from './dialect.ts';
+import { createReading } from './reading.ts';
+import type { Tables } from './tables.ts';
+
+export interface ClickLogDeps {
+  /** Throws AppError unavailable while clicks cannot be read. */
+  readonly clicks: () => Kysely<Tables>;
+  readonly dialect: Dialect;
+}
+
+const WORD_COLUMNS = ['referrer', 'country', 'browser', 'os', 'device', 'language'] as const;
+type WordColumn = (typeof WORD_COLUMNS)[number];
+
+type Row = { id: number; at_ms: number; reason: number } & Record<WordColumn, number | null>;
+
+export function createClickLog({ clicks, dialect }: ClickLogDeps): ClickLog {
+  const reading = createReading(dialect);
+  return {
+    async listClicks(query) {
+      const db = clicks();
+      const rows = await reading(selectRows(db, query));
+      const texts = await reading(selectTexts(db, dialect, rows));
+      await nextTurn();
+      return rows.map((row) => toClick(row, texts));
+    },
+  };
+}
+
+async function selectRows(db: Kysely<Tables>, query: ClickPageQuery): Promise<Row[]> {
+  const { linkId, fromMs, toMs, order, limit, after } = query;
+  const direction = order === 'newest' ? sql`desc` : sql`asc`;
+  const operator = order === 'newest' ? sql`<` : sql`>`;
+  const isBehind =
+    after === null ? sql`true` : sql`(at_ms, click_id) ${operator} (${after.atMs}, ${after.id})`;
+  // Whatever the joins are, no more than a page of the index is read.
+  const { rows } = await sql<Row>`
+    select clicks.id, clicks.at_ms, clicks.reason, clicks.referrer, clicks.country, clicks.language,
+      agents.browser, agents.os, agents.device
+    from (
+      select at_ms, click_id from click_index
+      where link_id = ${linkId} and at_ms >= ${fromMs} and at_ms < ${toMs} and ${isBehind}
+      order by at_ms ${direction}, click_id ${direction} limit ${limit}
+    ) as page
+    join clicks on clicks.id = page.click_id left join agents on agents.id = clicks.agent
+    order by page.at_ms ${direction}, page.click_id ${direction}`.execute(db);
+  return rows;
+}
+
+async function selectTexts(
+  db: Kysely<Tables>,
+  dialect: Dialect,
+  rows: readonly Row[],
+): Promise<ReadonlyMap<number, string>> {
+  const ids = new Set(rows.flatMap((row) => WORD_COLUMNS.map((column) => row[column] ?? OTHER_WORD)));
+  const words = await db
+    .selectFrom('words')
+    .select(['id', 'text'])
+    .where(sql<boolean>`id in ${dialect.idsIn([...ids])}`)
+    .execute();
+  return new Map(words.map(({ id, text }) => [id, text]));
+}
+
+function toClick(row: Row, texts: ReadonlyMap<number, string>): LoggedClick {
+  const textOf = (column: WordColumn): string | null => {
+    const word = row[column];
+    if (word === OTHER_WORD) return OTHER_VALUE;
+    return word === null ? null : (texts.get(word) ?? null);
+  };
+  return {
+    id: row.id,
+    atMs: row.at_ms,
+    reason: toReason(row.reason),
+    referrer: textOf('referrer'),
+    country: textOf('country'),
+    browser: textOf('browser'),
+    os: textOf('os'),
+    device: textOf('device'),
+    language: textOf('language'),
+  };
+}
