@@ -49,6 +49,7 @@ import { createManagementRoutes } from './http/routes/management.ts';
 import { createProbeRoutes } from './http/routes/probes.ts';
 import { createShortenRoute } from './http/routes/shorten.ts';
 import { createStatsRoutes } from './http/routes/stats.ts';
+import { createUnknownKeysRoute } from './http/routes/unknown-keys.ts';
 import { createSecurityHeaders, pickForRedirects } from './http/security-headers.ts';
 import { startBackground } from './kernel/background.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
@@ -59,6 +60,7 @@ import { createLinkService } from './links/link-service.ts';
 import { createLinkViews } from './links/link-view.ts';
 import { createSelfCheck } from './links/target.ts';
 import { type CatchUp, createStatsReader } from './stats/read-stats.ts';
+import { createUnknownKeys } from './stats/unknown-keys.ts';
 import { openSqliteStore, type Store } from './store/sqlite/open-store.ts';
 
 export interface ContextDeps {
@@ -165,8 +167,12 @@ export async function createContext(
     onDropped: (clicks) => logger.error({ clicks }, 'clicks were lost: they could not be stored in time'),
   });
 
-  const catchUp: CatchUp = async () => ({ asOfMs: clock.nowMs() });
-  const readStats = createStatsReader({ store: store.stats, clock, catchUp });
+  const unknownKeys = createUnknownKeys({
+    clock,
+    store: store.unknownKeys,
+    seed: randomBytes(4).readInt32BE(),
+  });
+  const readStats = createStatsReader({ store: store.stats, clock, catchUp: folder.catchUp });
 
   const readReadiness = createReadiness({
     clock,
@@ -202,7 +208,8 @@ export async function createContext(
     ...createLinkHistoryRoutes(linkDeps),
     createEventsRoute({ store: store.links, views }),
     ...createStatsRoutes({ links, readStats }),
-    ...createClickRoutes({ links, clickLog: store.clickLog, clock, catchUp }),
+    createUnknownKeysRoute({ unknownKeys, store: store.unknownKeys, nearKeys: store.nearKeys, clock }),
+    ...createClickRoutes({ links, clickLog: store.clickLog, clock, catchUp: folder.catchUp }),
     ...createApiKeyRoutes({ store: store.apiKeys, clock, randomBytes }),
     ...probes,
   ];
@@ -232,6 +239,7 @@ export async function createContext(
       obeysPrivacySignals: config.CLICK_PRIVACY_SIGNALS,
     }),
     record: clickWriter.record,
+    noteUnknown: unknownKeys.note,
     readCountry: createCountryReader(config.TRUST_PROXY),
     securityHeaders: pickForRedirects(securityHeaders),
     answerError,
@@ -272,6 +280,7 @@ export async function createContext(
     async close() {
       await clickWriter.close(STORE_CLICKS_MAX_MS);
       await folding.close();
+      await unknownKeys.flush().catch((err) => logger.warn({ err }, 'the last unknown keys were not noted'));
       await store.close();
     },
     ensureAdminKey: (handOver) => ensureAdminKey(adminKeyDeps, { given: config.ADMIN_API_KEY, handOver }),

@@ -36,11 +36,11 @@ export function createFolder({ tiers, clock }: FolderDeps): Folder {
 
   /** How many were counted, and whether it was all there is of one process. */
   async function foldPortion(): Promise<{ clicks: number; isFull: boolean }> {
-    const startedMs = clock.nowMs();
+    const startedMs = clock.monotonicMs();
     const asked = size;
     const clicks = await tiers.fold(asked);
     const isFull = clicks === asked;
-    size = nextSize({ size: asked, isFull, tookMs: clock.nowMs() - startedMs });
+    size = nextSize({ size: asked, isFull, tookMs: clock.monotonicMs() - startedMs });
     return { clicks, isFull };
   }
 

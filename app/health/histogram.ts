@@ -7,9 +7,7 @@
 import type { Histogram, Registry } from 'prom-client';
 
 /** Seconds. The edge at 0.2 makes the share of redirects under 200 ms exact (S1.9). */
-const DURATION_EDGES = [
-  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10,
-] as const;
+const DURATION_EDGES = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10] as const;
 
 export interface HistogramOptions {
   readonly name: string;

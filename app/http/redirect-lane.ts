@@ -32,6 +32,8 @@ export interface RedirectLaneDeps {
   readonly clock: Clock;
   readonly classify: Classifier;
   readonly record: ClickWriter['record'];
+  /** Told of keys that no link has. */
+  readonly noteUnknown: (key: string) => void;
   /** The country that a trusted proxy names. */
   readonly readCountry: (request: IncomingMessage) => string | null;
   /** Those that a redirect needs. */
@@ -47,7 +49,7 @@ export type RedirectLane = (
 ) => boolean | Promise<true>;
 
 export function createRedirectLane(deps: RedirectLaneDeps): RedirectLane {
-  const { lookup, clock, classify, record, readCountry, securityHeaders, answerError } = deps;
+  const { lookup, clock, classify, record, noteUnknown, readCountry, securityHeaders, answerError } = deps;
 
   return (request, response, exchange) => {
     const key = readKey(request.url as string);
@@ -65,8 +67,10 @@ export function createRedirectLane(deps: RedirectLaneDeps): RedirectLane {
     key: string,
     link: RedirectFacts | null,
   ): true {
-    if (link === null)
+    if (link === null) {
+      noteUnknown(key);
       throw new AppError('not_found', `There is no link "${key}" here. Check how it is spelled.`);
+    }
     const atMs = clock.nowMs();
     const decision = decideRedirect(link, atMs);
     if (decision !== 'redirect') throw new AppError('gone', GONE_SENTENCES[decision]);

@@ -2,8 +2,8 @@
 
 import { Registry } from 'prom-client';
 import t from 'tap';
-import { createTalliedHistogram } from '../../app/health/histogram.ts';
 import { createFigures } from '../../app/health/figures.ts';
+import { createTalliedHistogram } from '../../app/health/histogram.ts';
 import type { Readiness } from '../../app/health/readiness.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 

@@ -11,8 +11,10 @@ import type { PurgedLinks } from '../../clicks/purger.ts';
 import type { DrainStore } from '../../health/drain.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import type { LinkStore } from '../../links/link-store.ts';
+import type { NearKeyStore } from '../../links/near-keys.ts';
 import type { ClickLog } from '../../stats/click-log.ts';
 import type { StatsStore } from '../../stats/stats-store.ts';
+import type { UnknownKeyStore } from '../../stats/unknown-keys.ts';
 import { createApiKeyStore } from '../api-key-store.ts';
 import { createClickLog } from '../click-log.ts';
 import { createClickStats } from '../click-stats.ts';
@@ -22,7 +24,9 @@ import { createHostStateStore } from '../host-state-store.ts';
 import { createLinkStore } from '../link-store.ts';
 import type { MigrateMode } from '../migrations/migrate.ts';
 import { LINK_SCHEMA, SCHEMA_VERSION } from '../migrations/migrations.ts';
+import { createNearKeyStore } from '../near-keys.ts';
 import { createPurgedLinks } from '../purged-links.ts';
+import { createUnknownKeyStore } from '../unknown-key-store.ts';
 import { createSqliteDialect } from './dialect.ts';
 import { type ClicksDb, openClicksDb } from './open-clicks-db.ts';
 import { openDatabase } from './open-database.ts';
@@ -37,6 +41,8 @@ export interface Store {
   readonly tiers: ClickTiers;
   readonly purgedLinks: PurgedLinks;
   readonly clickLog: ClickLog;
+  readonly unknownKeys: UnknownKeyStore;
+  readonly nearKeys: NearKeyStore;
   /** Reads as a redirect does; throws when that fails, or when the schema has become too new for this code. */
   probe(): Promise<void>;
   close(): Promise<void>;
@@ -92,6 +98,12 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
     clickLog: createClickLog({ clicks: clicksReader, dialect }),
     tiers: createClickTierStore({ open: clicks.database, dialect }),
     purgedLinks: createPurgedLinks({ reader, dialect }),
+    unknownKeys: createUnknownKeyStore({
+      reader: clicksReader,
+      writer: () => clicks.database().writer,
+      dialect,
+    }),
+    nearKeys: createNearKeyStore({ reader, dialect }),
     async probe() {
       db.requireInPlace();
       lookup(NO_KEY);
