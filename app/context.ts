@@ -13,13 +13,13 @@ import { createClickCounts } from './clicks/click-counts.ts';
 import { createClickWriter } from './clicks/click-writer.ts';
 import { openCountries } from './clicks/country.ts';
 import { createFolder } from './clicks/folder.ts';
-import { createLedger } from './clicks/ledger.ts';
+import { createLedger, type LedgerFigures } from './clicks/ledger.ts';
 import { createOwnCheck } from './clicks/own-requests.ts';
 import { createRepeatMemory } from './clicks/repeats.ts';
 import { createVisitorHash } from './clicks/visitor.ts';
 import type { Config } from './config.ts';
 import { createRateLimit } from './guard/rate-limit.ts';
-import { registerLedger } from './health/click-metrics.ts';
+import { createClickWaits, registerLedger } from './health/click-metrics.ts';
 import { createMetrics, type Metrics } from './health/metrics.ts';
 import { createReadiness, type Readiness } from './health/readiness.ts';
 import { createErrorAnswerer } from './http/answer-error.ts';
@@ -59,7 +59,7 @@ import { createLinkSchemas } from './links/link-schema.ts';
 import { createLinkService } from './links/link-service.ts';
 import { createLinkViews } from './links/link-view.ts';
 import { createSelfCheck } from './links/target.ts';
-import { type CatchUp, createStatsReader } from './stats/read-stats.ts';
+import { createStatsReader } from './stats/read-stats.ts';
 import { createUnknownKeys } from './stats/unknown-keys.ts';
 import { openSqliteStore, type Store } from './store/sqlite/open-store.ts';
 
@@ -86,10 +86,17 @@ export interface Context {
   readonly publicListener: Listener;
   readonly managementListener: Listener;
   readReadiness(): Promise<Readiness>;
+  /** What became of the clicks of this process. */
+  readClicks(): ClickFigures;
   /** On a first start makes an admin key and hands over its secret, the only time that it is seen. */
   ensureAdminKey(handOver: (secret: string) => void): Promise<void>;
   /** Stores what waits and closes everything that is open. Nothing may be asked any more. */
   close(): Promise<void>;
+}
+
+export interface ClickFigures extends LedgerFigures {
+  /** The longest that a click waited for another process. */
+  readonly waited_ms_max: number;
 }
 
 /** How long a stop waits for a disk that fails, before the clicks that wait for it are given up. */
@@ -108,6 +115,7 @@ export async function createContext(
   const randomBytes = overrides.randomBytes ?? cryptoRandomBytes;
   const wrapStore = overrides.wrapStore ?? ((store: Store) => store);
 
+  const ledger = createLedger();
   const store = wrapStore(
     await openSqliteStore({
       dataDir: config.DATA_DIR,
@@ -117,6 +125,10 @@ export async function createContext(
       randomBytes,
       clickDurability: config.CLICK_DURABILITY,
       onClicksSetAside: (path, err) => logger.error({ path, err }, 'clicks.db was damaged and is set aside'),
+      onClicksMissing(clicks) {
+        ledger.miss(clicks);
+        logger.error({ clicks }, 'clicks that were stored went with the clicks.db that they were in');
+      },
     }),
   );
   const adminKeyDeps = { store: store.apiKeys, clock, randomBytes };
@@ -151,8 +163,8 @@ export async function createContext(
   const schemas = createLinkSchemas({ isSelf: createSelfCheck(baseUrl) });
   const isAnonymousAllowed = config.ANONYMOUS_SHORTEN;
 
-  const ledger = createLedger();
   registerLedger(metrics.registry, ledger.read);
+  const clickWaits = createClickWaits(metrics.registry);
   const clickWriter = createClickWriter({
     clock,
     random: Math.random,
@@ -165,6 +177,7 @@ export async function createContext(
     onFailed: (err) => logger.error({ err }, 'clicks cannot be stored and wait in memory'),
     onRecovered: () => logger.info('clicks are stored again'),
     onDropped: (clicks) => logger.error({ clicks }, 'clicks were lost: they could not be stored in time'),
+    onWaited: clickWaits.observe,
   });
 
   const unknownKeys = createUnknownKeys({
@@ -176,7 +189,7 @@ export async function createContext(
 
   const readReadiness = createReadiness({
     clock,
-    readClickFailure: () => clickWriter.failure() ?? store.clicks.failure(),
+    readClickFailure: clickWriter.failure,
     drain: store.drain,
     probeStore: store.probe,
     dataDir: config.DATA_DIR,
@@ -277,6 +290,7 @@ export async function createContext(
     publicListener: listen([...publicRoutes, openApi], true),
     managementListener: listen(managementRoutes, false),
     readReadiness,
+    readClicks: () => ({ ...ledger.read(), waited_ms_max: clickWaits.maxMs() }),
     async close() {
       await clickWriter.close(STORE_CLICKS_MAX_MS);
       await folding.close();

@@ -34,6 +34,8 @@ export interface ClickJournal {
    * writes just now, and nothing was stored. Throws when the file cannot be written; then nothing was stored either.
    */
   append(entries: readonly JournalEntry[]): readonly Verdict[] | null | 'busy';
+  /** Why the start left it unusable, and `repair` has to be asked first; null: it can be appended to. */
+  failure(): unknown;
   /** Tries to make a file that failed usable again: by opening it anew, or by setting a damaged one aside. */
   repair(error: unknown): Promise<void>;
 }

@@ -49,6 +49,8 @@ export interface ClickWriterDeps {
   /** Told once when everything that waited is stored. */
   readonly onRecovered: () => void;
   readonly onDropped: (clicks: number) => void;
+  /** Told how long the clicks of a turn waited for another process that wrote. */
+  readonly onWaited: (ms: number) => void;
 }
 
 /** A growing wait starves one of two writers (measured: 232 ms); about 1 ms with jitter does not. */
@@ -62,13 +64,15 @@ const CATCH_UP_MAX = 1000;
 export const PENDING_MAX = 100_000;
 
 export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
-  const { clock, random, journal, ledger, onCommitted, onFailed, onRecovered, onDropped } = deps;
+  const { clock, random, journal, ledger, onCommitted, onFailed, onRecovered, onDropped, onWaited } = deps;
   let turn: Redirect[] = [];
   let busySinceMs: number | null = null;
   const pending: Click[] = [];
   let failure: unknown = null;
   let recovering: Promise<void> = Promise.resolve();
   let isClosing = false;
+  const startFailure = journal.failure();
+  if (startFailure !== null) fail(startFailure);
 
   function commitTurn(): void {
     if (failure !== null) {
@@ -109,7 +113,7 @@ export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
   function settleStored(verdicts: readonly Verdict[] | null): void {
     const settled = turn;
     turn = [];
-    busySinceMs = null;
+    endWaiting();
     for (let index = 0; index < settled.length; index++) {
       const redirect = settled[index] as Redirect;
       const verdict = verdicts?.[index] ?? 'stored';
@@ -123,8 +127,14 @@ export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
     if (exclusion !== null) ledger.exclude(exclusion);
   }
 
-  function fail(error: unknown): void {
+  function endWaiting(): void {
+    if (busySinceMs === null) return;
+    onWaited(clock.monotonicMs() - busySinceMs);
     busySinceMs = null;
+  }
+
+  function fail(error: unknown): void {
+    endWaiting();
     failure = error;
     onFailed(error);
     settleUnstored();

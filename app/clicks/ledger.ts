@@ -15,6 +15,8 @@ export interface LedgerFigures {
   readonly pending: number;
   /** Served, and lost: there were more than memory may hold, or the process had to end. */
   readonly dropped: number;
+  /** Counted, but in a file that is not clicks.db any more: it was deleted, replaced or set aside. */
+  readonly missing: number;
 }
 
 export interface Ledger {
@@ -28,6 +30,8 @@ export interface Ledger {
   drop(): void;
   /** Those that wait are given up. */
   dropPending(): void;
+  /** So many of those that were counted went with their file. */
+  miss(clicks: number): void;
   read(): LedgerFigures;
 }
 
@@ -37,6 +41,7 @@ export function createLedger(): Ledger {
   const excluded = zeros(EXCLUSIONS);
   let pending = 0;
   let dropped = 0;
+  let missing = 0;
   return {
     count(reason) {
       served++;
@@ -62,7 +67,17 @@ export function createLedger(): Ledger {
       dropped += pending;
       pending = 0;
     },
-    read: () => ({ served, counted: { ...counted }, excluded: { ...excluded }, pending, dropped }),
+    miss(clicks) {
+      missing += clicks;
+    },
+    read: () => ({
+      served,
+      counted: { ...counted },
+      excluded: { ...excluded },
+      pending,
+      dropped,
+      missing,
+    }),
   };
 }
 

@@ -19,7 +19,8 @@ export function createRepeatMemory({ windowMs }: { windowMs: number }): RepeatMe
     isRepeat(linkId, visitor, atMs) {
       const pair = toPair(linkId, visitor);
       const place = pair % PLACES;
-      if (pairs[place] === pair && atMs - (times[place] as number) < windowMs) return true;
+      // Either way: a clock that was set back must not make repeats of everybody until it has caught up.
+      if (pairs[place] === pair && Math.abs(atMs - (times[place] as number)) < windowMs) return true;
       pairs[place] = pair;
       times[place] = atMs;
       return false;

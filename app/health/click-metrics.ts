@@ -1,6 +1,7 @@
 /** The ledger of clicks in Prometheus form: read when somebody asks, so that a redirect pays for its own additions only. */
 
 import { Counter, Gauge, type Registry } from 'prom-client';
+import { createTalliedHistogram } from './histogram.ts';
 
 /** Each figure but `pending` only grows. */
 export interface LedgerReading {
@@ -9,6 +10,7 @@ export interface LedgerReading {
   readonly excluded: Readonly<Record<string, number>>;
   readonly pending: number;
   readonly dropped: number;
+  readonly missing: number;
 }
 
 /** All figures of one answer are of one moment, so that they balance: `served = counted + excluded + pending + dropped`. */
@@ -26,6 +28,7 @@ export function registerLedger(registry: Registry, read: () => LedgerReading): v
       setByReason(counted, ledger.counted);
       setByReason(excluded, ledger.excluded);
       pending.set(ledger.pending);
+      drift.set(ledger.missing);
     },
   });
   const counted = new Counter({
@@ -50,6 +53,33 @@ export function registerLedger(registry: Registry, read: () => LedgerReading): v
     help: 'Served clicks that wait for the disk.',
     registers,
   });
+  const drift = new Gauge({
+    name: 'fleetlink_ledger_drift',
+    help: 'Counted clicks that went with a clicks.db that is not there any more.',
+    registers,
+  });
+}
+
+export interface ClickWaits {
+  observe(ms: number): void;
+  maxMs(): number;
+}
+
+/** How long the clicks of a turn waited for another process that wrote, of those that did. */
+export function createClickWaits(registry: Registry): ClickWaits {
+  const histogram = createTalliedHistogram({
+    name: 'fleetlink_click_wait_seconds',
+    help: 'How long turns of clicks waited for another process that wrote, of those that did.',
+    registry,
+  });
+  let maxMs = 0;
+  return {
+    observe(ms) {
+      histogram.observe(ms / 1000);
+      maxMs = Math.max(maxMs, ms);
+    },
+    maxMs: () => maxMs,
+  };
 }
 
 function set(counter: Counter, value: number): void {

@@ -26,6 +26,7 @@ export async function seedLinks(
     onClicksSetAside: (path) => {
       throw new Error(`A damaged file was found and moved to ${path}.`);
     },
+    onClicksMissing: () => undefined,
   });
   for (let first = 0; first < count; first += UNIT) {
     const size = Math.min(UNIT, count - first);

@@ -19,6 +19,7 @@ export function openStore(
     randomBytes,
     clickDurability: 'process',
     onClicksSetAside: () => undefined,
+    onClicksMissing: () => undefined,
     ...options,
   });
 }

@@ -1,4 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import t from 'tap';
 import { createAgentReader, describeAgent, judgeAgent } from '../../app/clicks/agent.ts';
 import { createClassifier, type Visit } from '../../app/clicks/classifier.ts';
@@ -14,7 +16,7 @@ const NOON = Date.UTC(2026, 0, 31, 12);
 function start({ obeysPrivacySignals = false, repeatMs = 10_000 } = {}) {
   const classify = createClassifier({
     readAgent: createAgentReader(),
-    hashVisitor: createVisitorHash({ saltOf: (day) => `salt of ${day}` }),
+    hashVisitor: createVisitorHash({ saltOf: (day) => ({ salt: `salt of ${day}`, isShared: true }) }),
     repeats: createRepeatMemory({ windowMs: repeatMs }),
     isOwn: createOwnCheck(SECRET),
     findCountry: (client) => (client === '203.0.113.7' ? 'NL' : null),
@@ -133,6 +135,12 @@ t.test('whoever takes the place of another makes it forgotten, not mistaken', as
   t.ok(repeats.isRepeat(1, 0, 3));
 });
 
+t.test('a clock that is set back makes nobody a repeat until it has caught up', async (t) => {
+  const classify = start();
+  const at = (ms: number) => reasonOf(classify({}, { atMs: NOON + ms }));
+  t.same([at(0), at(-3_600_000), at(-3_599_999), at(-3_590_000)], ['human', 'human', 'repeat', 'human']);
+});
+
 t.test('privacy signals switch detail off, when they are obeyed', async (t) => {
   const obeying = start({ obeysPrivacySignals: true });
   const nothing = { visitor: null, agent: null, referrer: null, language: null, country: null };
@@ -161,7 +169,47 @@ t.test('hostile headers are cut down to what is kept', async (t) => {
     t.match(classify({ referer }), { referrer: null }, referer);
   }
   t.match(classify({ referer: 'https://user:pass@A.example:1/' }), { referrer: 'a.example' });
+  t.match(classify({ referer: 'http://[2001:db8::1]:8080/x' }), { referrer: '[2001:db8::1]' });
+  t.match(classify({ referer: 'http://[' }), { referrer: null });
+  t.match(classify({ referer: 'https://\u00dc.example/' }), { referrer: '\u00fc.example' });
   t.match(classify({ referer: 'android-app://com.example.reader/' }), { referrer: 'com.example.reader' });
+});
+
+t.test('what is kept of a click does not keep its headers in memory', async (t) => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const classify = start();
+  const header = (beginning: string) => Buffer.from(beginning.padEnd(7000, 'x'), 'latin1').toString('latin1');
+  collect();
+  const before = process.memoryUsage().heapUsed;
+  const clicks = Array.from({ length: 5000 }, (_, n) =>
+    classify({
+      'user-agent': header(`agent ${n} `),
+      referer: header(`https://host-number-${n}.example.com/`),
+    }),
+  );
+  collect();
+  const bytes = (process.memoryUsage().heapUsed - before) / clicks.length;
+  t.ok(bytes < 2000, `${Math.round(bytes)} bytes a click`);
+});
+
+t.test('a salt of this process alone is asked for again, the shared one is not', async (t) => {
+  const asked: number[] = [];
+  let isShared = false;
+  const hash = createVisitorHash({
+    saltOf(day) {
+      asked.push(day);
+      return { salt: isShared ? 'shared' : 'own', isShared };
+    },
+  });
+  const at = (ms: number) => hash('203.0.113.7', FIREFOX, NOON + ms);
+  const own = at(0);
+  t.same([at(99), asked.length], [own, 1]);
+  t.same([at(100), asked.length], [own, 2]);
+  isShared = true;
+  const shared = at(200);
+  t.not(shared, own);
+  t.same([at(400), at(-3_600_000), asked.length], [shared, shared, 3]);
 });
 
 t.test('a visitor is the same all day and nobody on the next', async (t) => {
@@ -169,7 +217,7 @@ t.test('a visitor is the same all day and nobody on the next', async (t) => {
   const hash = createVisitorHash({
     saltOf(day) {
       salts.push(day);
-      return String(day);
+      return { salt: String(day), isShared: true };
     },
   });
   const today = Math.floor(NOON / DAY_MS);

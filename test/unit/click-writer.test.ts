@@ -1,9 +1,11 @@
+import fc from 'fast-check';
 import t from 'tap';
 import type { Click } from '../../app/clicks/click.ts';
 import type { ClickJournal, JournalEntry, Quota } from '../../app/clicks/click-journal.ts';
 import { createClickWriter, type Fate, PENDING_MAX } from '../../app/clicks/click-writer.ts';
 import { createLedger } from '../../app/clicks/ledger.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
+import { propertyRuns } from '../support/property.ts';
 
 const FULL = new Error('SQLITE_FULL');
 const QUOTA: Quota = { linkId: 1, clicksMax: 1, setBySeq: 1, isOnlyAsked: false };
@@ -22,12 +24,13 @@ function clickOn(linkId: number, reason: Click['reason'] = 'human'): Click {
 }
 
 /** A writer on a journal that does what `answer` says. */
-function start() {
+function start({ startFailure = null as unknown } = {}) {
   const clock = createFakeClock();
   const ledger = createLedger();
   const batches: (readonly JournalEntry[])[] = [];
   const log: string[] = [];
   const sizes: number[] = [];
+  const waits: number[] = [];
   const journal = {
     answer: (_: readonly JournalEntry[]): ReturnType<ClickJournal['append']> => null,
     repair: async (): Promise<void> => undefined,
@@ -41,6 +44,7 @@ function start() {
         if (answer !== 'busy') batches.push([...entries]);
         return answer;
       },
+      failure: () => startFailure,
       repair: () => journal.repair(),
     },
     ledger,
@@ -48,6 +52,7 @@ function start() {
     onFailed: (error) => log.push(`failed: ${(error as Error).message}`),
     onRecovered: () => log.push('recovered'),
     onDropped: (clicks) => log.push(`dropped ${clicks}`),
+    onWaited: (ms) => waits.push(ms),
   });
   const fates: Fate[] = [];
   const record = (click: Click | null, quota: Quota | null = null) =>
@@ -64,7 +69,7 @@ function start() {
     return served === sum(counted) + sum(excluded) + pending + dropped;
   };
   const turn = () => new Promise((resolve) => setImmediate(resolve));
-  return { clock, ledger, writer, journal, batches, fates, log, record, sizes, isBalanced, turn };
+  return { clock, ledger, writer, journal, batches, fates, log, waits, record, sizes, isBalanced, turn };
 }
 
 t.test('the clicks of a turn are stored together, and answered after it', async (t) => {
@@ -88,6 +93,7 @@ t.test('the clicks of a turn are stored together, and answered after it', async 
     excluded: { head: 0, own: 0 },
     pending: 0,
     dropped: 0,
+    missing: 0,
   });
 });
 
@@ -112,7 +118,7 @@ t.test('what the journal says of a quota is what becomes of the redirect', async
 });
 
 t.test('busy is tried again about every millisecond, and what comes meanwhile goes along', async (t) => {
-  const { record, journal, clock, batches, fates, log, turn } = start();
+  const { record, journal, clock, batches, fates, log, waits, turn } = start();
   journal.answer = () => 'busy';
   record(clickOn(1));
   await turn();
@@ -127,7 +133,7 @@ t.test('busy is tried again about every millisecond, and what comes meanwhile go
     [[1, 2]],
   );
   t.same(fates, ['redirect', 'redirect']);
-  t.same(log, []);
+  t.same([log, waits], [[], [101]], 'and how long it took is told');
 });
 
 t.test('the patience with a busy file begins anew with each success', async (t) => {
@@ -285,3 +291,112 @@ t.test('at the deadline of closing the rest is given up, and said', async (t) =>
   t.match(ledger.read(), { served: 2, pending: 0, dropped: 2 });
   t.ok(isBalanced());
 });
+
+t.test('a clock that is set makes nobody wait for longer, or for less', async (t) => {
+  const { record, journal, clock, fates, log, turn } = start();
+  journal.answer = () => 'busy';
+  record(clickOn(1));
+  await turn();
+  await clock.advance(1);
+  clock.moveWall(-3_600_000);
+  await clock.advance(1);
+  clock.moveWall(7_200_000);
+  for (let ms = 0; ms < 247; ms++) await clock.advance(1);
+  t.same([fates, log.length], [[], 0]);
+  await clock.advance(1);
+  t.same([fates, log.length], [['redirect'], 1]);
+});
+
+t.test('a file that the start could not open is repaired without waiting for a click', async (t) => {
+  const { record, journal, clock, writer, fates, log, ledger, turn } = start({ startFailure: FULL });
+  t.equal(writer.failure(), FULL);
+  journal.repair = async () => {
+    throw FULL;
+  };
+  record(clickOn(1));
+  await turn();
+  t.same(fates, ['redirect']);
+  await clock.advance(100);
+  t.match(ledger.read(), { served: 1, pending: 1 });
+  journal.repair = async () => undefined;
+  await clock.advance(100);
+  t.equal(writer.failure(), null);
+  t.match(ledger.read(), { served: 1, pending: 0, counted: { human: 1 } });
+  t.same(log, ['failed: SQLITE_FULL', 'recovered']);
+});
+
+t.test('what waits stays waiting while another process writes', async (t) => {
+  const { record, journal, clock, writer, ledger, turn } = start();
+  journal.answer = () => {
+    throw FULL;
+  };
+  record(clickOn(1));
+  await turn();
+  journal.answer = () => 'busy';
+  await clock.advance(100);
+  t.match(ledger.read(), { pending: 1 });
+  t.equal(writer.failure(), FULL);
+  journal.answer = () => null;
+  await clock.advance(100);
+  t.match(ledger.read(), { pending: 0, counted: { human: 1 } });
+});
+
+type Weather = 'fine' | 'busy' | 'full' | 'beyond repair';
+
+/** A journal in such weather: quotas are spent. */
+function journalIn(weather: Weather) {
+  return {
+    answer(entries: readonly JournalEntry[]): ReturnType<ClickJournal['append']> {
+      if (weather === 'busy') return 'busy';
+      if (weather !== 'fine') throw FULL;
+      return entries.map(({ quota }) => (quota === null ? 'stored' : 'spent'));
+    },
+    async repair(): Promise<void> {
+      if (weather === 'beyond repair') throw FULL;
+    },
+  };
+}
+
+const STEP = fc.record({
+  weather: fc.constantFrom<Weather>('fine', 'busy', 'full', 'beyond repair'),
+  clicks: fc.nat(4),
+  heads: fc.nat(2),
+  quotas: fc.nat(2),
+  ms: fc.nat(300),
+});
+
+t.test(
+  'whatever the file does, a redirect has one fate, a click one place, and the ledger balances',
+  async (t) => {
+    const repeat = (times: number, action: () => void) => {
+      for (let n = 0; n < times; n++) action();
+    };
+    await fc.assert(
+      fc.asyncProperty(fc.array(STEP, { maxLength: 30 }), async (steps) => {
+        const { record, journal, clock, writer, fates, ledger, isBalanced, turn, batches } = start();
+        let asked = 0;
+        let wasBalanced = true;
+        for (const { weather, clicks, heads, quotas, ms } of steps) {
+          Object.assign(journal, journalIn(weather));
+          repeat(clicks, () => record(clickOn(++asked)));
+          repeat(heads, () => record(null));
+          repeat(quotas, () => record(clickOn(0), QUOTA));
+          asked += heads + quotas;
+          await turn();
+          await clock.advance(ms);
+          wasBalanced &&= isBalanced();
+        }
+        Object.assign(journal, journalIn('fine'));
+        const closing = writer.close(1000);
+        for (let ms = 0; ms < 1000; ms += 50) await clock.advance(50);
+        await closing;
+        const stored = batches.flat().filter(({ click, quota }) => click !== null && quota === null);
+        const distinct = new Set(stored.map(({ click }) => click));
+        const { counted, pending, dropped } = ledger.read();
+        t.same([fates.length, wasBalanced && isBalanced(), pending, dropped], [asked, true, 0, 0]);
+        t.same([stored.length, distinct.size], [counted.human, counted.human], 'once each');
+      }),
+      propertyRuns(t, { runs: 300, proveRuns: 20_000 }),
+    );
+  },
+);

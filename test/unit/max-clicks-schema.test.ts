@@ -52,7 +52,7 @@ const OPTIONS = {
 t.test('links of an older database have no limit, in no version, until one is set', async (t) => {
   const dataDir = t.testdir();
   const old = await openAtOne(t, dataDir);
-  const connection = old.connect();
+  const connection = old.connect((connection) => connection);
   connection.prepare(INSERT).run('old', 1);
   connection.prepare(EVENT).run(1, 'created', 1, 'old', 1);
   connection.exec(COUNT);
@@ -94,7 +94,7 @@ t.test(
   async (t) => {
     const dataDir = t.testdir();
     const old = await openAtOne(t, dataDir);
-    const writing = old.connect();
+    const writing = old.connect((connection) => connection);
     const insert = writing.prepare(INSERT);
     const update = writing.prepare(UPDATE);
     insert.run('one', 1);

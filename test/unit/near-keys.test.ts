@@ -57,7 +57,7 @@ t.test('close keys are found, nearest first, and none that is further', async (t
       status: 'enabled',
       redirectStatus: 302,
       expiresAtMs: null,
-  maxClicks: null,
+      maxClicks: null,
     } as const;
     const commands = keys.map(
       (key) =>
@@ -102,7 +102,7 @@ t.test('every key that is one edit away is found', async (t) => {
         status: 'enabled',
         redirectStatus: 302,
         expiresAtMs: null,
-  maxClicks: null,
+        maxClicks: null,
       } as const;
       await store.links.apply([
         [{ type: 'create', candidates: [edit], options, reuseEqual: false, by: 'test', atMs: 0 }],

@@ -17,7 +17,8 @@ export interface SchemaState {
   readonly readableFrom: number;
 }
 
-export type MigrateMode = 'auto' | 'check';
+/** `make`: one that is empty or missing is made, an older one is not migrated. */
+export type MigrateMode = 'auto' | 'check' | 'make';
 
 /** What belongs together in one database: links, or clicks. In a shared database both have a state of their own. */
 export interface Schema {
@@ -45,7 +46,7 @@ export function decideMigration(
     );
   }
   if (state !== null && state.version >= codeVersion) return 'ready';
-  if (mode === 'auto') return 'migrate';
+  if (mode === 'auto' || (mode === 'make' && state === null)) return 'migrate';
   throw new StartError(
     `${name} has schema ${state?.version ?? 'none'} and this release needs ${codeVersion}, but MIGRATE=check forbids ` +
       'migrating at start. Run the migration as a step of the deploy, or start with MIGRATE=auto.',

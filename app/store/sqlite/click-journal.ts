@@ -13,6 +13,8 @@ export interface JournalSegment {
   readonly startedAtMs: number;
   /** The last sequence that was given out. Goes on when a file is replaced. */
   sequence: number;
+  /** The last one that was stored in a file before this one. */
+  storedElsewhere: number;
 }
 
 /** Appends to an open file. Throws the driver's errors. */
@@ -21,6 +23,7 @@ export type JournalAppender = ClickJournal['append'];
 export function createJournalAppender(
   connection: Database.Database,
   segment: JournalSegment,
+  segmentId: number,
 ): JournalAppender {
   const begin = connection.prepare('begin immediate');
   const commit = connection.prepare('commit');
@@ -31,7 +34,7 @@ export function createJournalAppender(
   );
   const words = createClickWords(connection);
   const takeFrom = createQuotaTaker(connection);
-  const base = openSegment(connection, segment) * SEGMENT_SIZE;
+  const base = segmentId * SEGMENT_SIZE;
 
   /** Null: nothing but clicks, and all are stored. */
   function store(entries: readonly JournalEntry[]): Verdict[] | null {
@@ -71,6 +74,7 @@ export function createJournalAppender(
     try {
       const verdicts = store(entries);
       commit.run();
+      words.keep();
       return verdicts;
     } catch (error) {
       // A full disk ends the transaction by itself.
@@ -83,12 +87,14 @@ export function createJournalAppender(
 }
 
 /** The number of this process in this file. */
-function openSegment(connection: Database.Database, { name, startedAtMs }: JournalSegment): number {
-  connection
+export function openSegment(connection: Database.Database, segment: JournalSegment): number {
+  const { name, startedAtMs, sequence } = segment;
+  const { changes } = connection
     .prepare(
       'insert into segments (name, started_at_ms, folded_to) values (?, ?, 0) on conflict (name) do nothing',
     )
     .run(name, startedAtMs);
+  if (changes === 1) segment.storedElsewhere = sequence;
   return connection
     .prepare<[string], number>('select id from segments where name = ?')
     .pluck()

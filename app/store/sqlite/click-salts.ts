@@ -1,12 +1,24 @@
-/** The salts of visitors, one a day, kept while the day lasts. */
+/** The salts of visitors, one a day for all processes, thrown away when the day is over. */
 
 import type Database from 'better-sqlite3';
 import type { Salts } from '../../clicks/visitor.ts';
 
 const SALT_BYTES = 16;
 
-/** Where a salt cannot be stored, as on a full disk, this process has one of its own for the day. */
-export function createSaltTable(connection: Database.Database, randomBytes: (size: number) => Buffer): Salts {
+/** Null: the salt of a day can be neither found nor stored just now. */
+export type SaltReader = (day: number) => string | null;
+
+export interface SaltTable {
+  readonly readSalt: SaltReader;
+  forgetBefore(day: number): void;
+}
+
+export function createSaltTable(
+  connection: Database.Database,
+  randomBytes: (size: number) => Buffer,
+): SaltTable {
+  // What is thrown away must not stand in the file until its place is needed.
+  connection.pragma('secure_delete = ON');
   const find = connection.prepare<[number], string>('select salt from salts where day = ?').pluck();
   const insert = connection.prepare<[number, string]>(
     'insert into salts (day, salt) values (?, ?) on conflict (day) do nothing',
@@ -14,18 +26,34 @@ export function createSaltTable(connection: Database.Database, randomBytes: (siz
   const forget = connection.prepare<[number]>('delete from salts where day < ?');
 
   return {
-    saltOf(day) {
-      const known = find.get(day);
-      if (known !== undefined) return known;
-      const salt = randomBytes(SALT_BYTES).toString('hex');
+    readSalt(day) {
       try {
-        insert.run(day, salt);
+        const known = find.get(day);
+        if (known !== undefined) return known;
+        insert.run(day, randomBytes(SALT_BYTES).toString('hex'));
         forget.run(day);
-        return find.get(day) ?? salt;
+        return find.get(day) as string;
       } catch {
-        // Busy or full: visitors of this process are told apart all the same.
-        return salt;
+        // Busy, full or broken. The clicks meet the same fault, and tell of it.
+        return null;
       }
+    },
+    forgetBefore: (day) => void forget.run(day),
+  };
+}
+
+/** Where there is no table, or it cannot be written to, this process has a salt of its own until it can. */
+export function createSalts(
+  readReader: () => SaltReader | null,
+  randomBytes: (size: number) => Buffer,
+): Salts {
+  let own = { day: -1, salt: '' };
+  return {
+    saltOf(day) {
+      const shared = readReader()?.(day) ?? null;
+      if (shared !== null) return { salt: shared, isShared: true };
+      if (own.day !== day) own = { day, salt: randomBytes(SALT_BYTES).toString('hex') };
+      return { salt: own.salt, isShared: false };
     },
   };
 }

@@ -10,51 +10,68 @@ import { WORD_KINDS, type WordKind } from '../click-rows.ts';
 export interface ClickWords {
   /** The number of a text; null stays null. `OTHER` once there are too many of the kind. */
   idOf(kind: WordKind, text: string | null): number | null;
-  /** Forgets what was made since the transaction began. */
+  /** What was made is committed. */
+  keep(): void;
+  /** What was made since the last `keep` was rolled back. */
   forget(): void;
 }
 
 /** Every text that came once its kind was full: whoever sends a new header with each request must not fill the disk. */
 export const OTHER = 0;
-/** Texts of a kind: at most 120 MB of agents. */
-const KIND_MAX = 200_000;
+/** Texts of a kind: at most 120 MB of agents. Two processes may make somewhat more. */
+export const KIND_MAX = 200_000;
 /** Of each kind. */
 const REMEMBERED_MAX = 10_000;
 
-export function createClickWords(connection: Database.Database): ClickWords {
+interface Words {
+  readonly ids: LRUCache<string, number>;
+  count: number;
+}
+
+/** Counts what is there, some 40 ms for a full kind: not while a redirect waits. */
+export function createClickWords(connection: Database.Database, kindMax = KIND_MAX): ClickWords {
   const find = connection
     .prepare<[number, string], number>('select id from words where kind = ? and text = ?')
     .pluck();
   const insert = connection
     .prepare<[number, string], number>('insert into words (kind, text) values (?, ?) returning id')
     .pluck();
-  const count = connection.prepare<[number], number>('select count(*) from words where kind = ?').pluck();
-  const kinds = new Map<WordKind, { ids: LRUCache<string, number>; count: number }>();
+  const counts = new Map(
+    connection.prepare<[], [number, number]>('select kind, count(*) from words group by kind').raw().all(),
+  );
+  const words = Object.fromEntries(
+    Object.entries(WORD_KINDS).map(([kind, number]) => [
+      kind,
+      { ids: new LRUCache<string, number>({ max: REMEMBERED_MAX }), count: counts.get(number) ?? 0 },
+    ]),
+  ) as Record<WordKind, Words>;
+  let made: { readonly kind: WordKind; readonly text: string }[] = [];
 
-  function open(kind: WordKind) {
-    const opened = {
-      ids: new LRUCache<string, number>({ max: REMEMBERED_MAX }),
-      count: count.get(WORD_KINDS[kind]) as number,
-    };
-    kinds.set(kind, opened);
-    return opened;
+  function make(kind: WordKind, text: string): number {
+    words[kind].count++;
+    made.push({ kind, text });
+    return insert.get(WORD_KINDS[kind], text) as number;
   }
 
   return {
     idOf(kind, text) {
       if (text === null) return null;
-      const words = kinds.get(kind) ?? open(kind);
-      const known = words.ids.get(text);
-      if (known !== undefined) return known;
-      let id = find.get(WORD_KINDS[kind], text);
-      if (id === undefined) {
-        if (words.count >= KIND_MAX) return OTHER;
-        id = insert.get(WORD_KINDS[kind], text) as number;
-        words.count++;
-      }
-      words.ids.set(text, id);
+      const { ids, count } = words[kind];
+      const known = ids.get(text) ?? find.get(WORD_KINDS[kind], text);
+      if (known === undefined && count >= kindMax) return OTHER;
+      const id = known ?? make(kind, text);
+      ids.set(text, id);
       return id;
     },
-    forget: () => kinds.clear(),
+    keep() {
+      if (made.length > 0) made = [];
+    },
+    forget() {
+      for (const { kind, text } of made) {
+        words[kind].ids.delete(text);
+        words[kind].count--;
+      }
+      made = [];
+    },
   };
 }

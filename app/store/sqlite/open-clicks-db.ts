@@ -4,27 +4,30 @@
  * it is tried again.
  */
 
-import { existsSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, existsSync, openSync, readdirSync, readSync, renameSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { ClickJournal } from '../../clicks/click-journal.ts';
-import type { Salts } from '../../clicks/visitor.ts';
+import { DAY_MS, type Salts } from '../../clicks/visitor.ts';
 import type { Clock } from '../../kernel/clock.ts';
-import { AppError } from '../../kernel/errors.ts';
+import { AppError, StartError } from '../../kernel/errors.ts';
 import type { Dialect } from '../dialect.ts';
 import type { MigrateMode } from '../migrations/migrate.ts';
 import { CLICK_SCHEMA } from '../migrations/migrations.ts';
-import { createJournalAppender, type JournalAppender, type JournalSegment } from './click-journal.ts';
-import { createSaltTable } from './click-salts.ts';
-import { type OpenDatabase, openDatabase } from './open-database.ts';
+import {
+  createJournalAppender,
+  type JournalAppender,
+  type JournalSegment,
+  openSegment,
+} from './click-journal.ts';
+import { createSalts, createSaltTable, type SaltReader } from './click-salts.ts';
+import { identify, type OpenDatabase, openDatabase } from './open-database.ts';
 
 export interface ClicksDb {
   readonly journal: ClickJournal;
   readonly salts: Salts;
   /** The file as it is open now. Throws AppError unavailable while there is none. */
   database(): OpenDatabase;
-  /** Why there is none; null: there is one. */
-  failure(): unknown;
   close(): void;
 }
 
@@ -40,45 +43,68 @@ export interface OpenClicksDbOptions {
   readonly readSeq: () => number;
   /** Told when a damaged file was moved to `path`. */
   readonly onSetAside: (path: string, error: unknown) => void;
+  /** Told how many clicks of this process are in a file that is not there any more. */
+  readonly onMissing: (clicks: number) => void;
 }
 
 interface OpenFile {
   readonly database: OpenDatabase;
   readonly append: JournalAppender;
-  readonly salts: Salts;
+  readonly readSalt: SaltReader;
 }
 
 /** How often the file is looked for: what is written to one that was deleted is lost. */
 const PLACE_CHECK_EVERY_MS = 1000;
+/** At start others may be waited for; later that would stop every redirect. */
+const START_BUSY_TIMEOUT_MS = 5000;
+/** Damaged files that are kept. A disk that damages more of them is left to its operator. */
+const ASIDE_MAX = 10;
 
 /** Throws StartError only for a schema that this code cannot read; any other trouble is left to `repair`. */
 export async function openClicksDb(options: OpenClicksDbOptions): Promise<ClicksDb> {
-  const { dataDir, clock, randomBytes } = options;
+  const { dataDir, clock, randomBytes, onSetAside, onMissing } = options;
   const path = join(dataDir, 'clicks.db');
   const segment: JournalSegment = {
     name: randomBytes(8).toString('hex'),
     startedAtMs: clock.nowMs(),
     sequence: 0,
+    storedElsewhere: 0,
   };
   let file: OpenFile | null = null;
   let failure: unknown = null;
+  let missing = 0;
   let placeCheckedAtMs = Number.NEGATIVE_INFINITY;
+  let isSuspect = false;
 
-  async function open(): Promise<void> {
-    close();
+  async function open(busyTimeoutMs: number): Promise<void> {
+    const found = identify(path);
     try {
-      file = await openFile(path, segment, options);
+      file = await openFile(path, segment, { ...options, busyTimeoutMs });
     } catch (error) {
-      if (!isDamage(error)) throw error;
-      options.onSetAside(setAside(path, clock.nowMs()), error);
-      file = await openFile(path, segment, options);
+      // What another process has put there meanwhile is tried next time.
+      if (!isDamage(error) || identify(path) !== found) throw error;
+      moveAway(error);
+      file = await openFile(path, segment, { ...options, busyTimeoutMs });
     }
     failure = null;
+    tellMissing();
   }
 
-  function close(): void {
-    file?.database.close();
+  function tellMissing(): void {
+    const { storedElsewhere } = segment;
+    if (storedElsewhere === missing) return;
+    onMissing(storedElsewhere - missing);
+    missing = storedElsewhere;
+  }
+
+  function moveAway(error: unknown): void {
+    onSetAside(setAside(path, clock.nowMs()), error);
+  }
+
+  function leave(): void {
+    const database = file?.database;
     file = null;
+    database?.abandon();
   }
 
   function requireFile(): OpenFile {
@@ -93,63 +119,77 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
     const nowMs = clock.monotonicMs();
     if (nowMs - placeCheckedAtMs < PLACE_CHECK_EVERY_MS) return;
     database.requireInPlace();
+    requireHeader(path);
     placeCheckedAtMs = nowMs;
   }
 
   try {
-    await open();
+    await open(START_BUSY_TIMEOUT_MS);
   } catch (error) {
-    if (causeOf(error) === undefined) throw error;
+    if (error instanceof StartError && error.cause === undefined) throw error;
     failure = error;
   }
 
   return {
     journal: {
+      failure: () => (file === null ? failure : null),
       append(entries) {
         const opened = requireFile();
         checkPlace(opened);
-        return opened.append(entries);
+        const verdicts = opened.append(entries);
+        isSuspect = false;
+        return verdicts;
       },
       async repair(error) {
-        if (file !== null && !isDamage(error) && isInPlace(file.database)) return;
         failure = error;
-        await open();
+        if (file !== null && isInPlace(file.database)) {
+          if (isPassing(error)) return;
+          leave();
+          // Opening reads only both ends of each table: what it finds well and fails all the same is damaged between them.
+          if (isDamage(error) && isSuspect) moveAway(error);
+          isSuspect = isDamage(error);
+        }
+        leave();
+        await open(0);
       },
     },
-    salts: { saltOf: (day) => requireFile().salts.saltOf(day) },
+    salts: createSalts(() => file?.readSalt ?? null, randomBytes),
     database: () => requireFile().database,
-    failure: () => failure,
-    close,
+    close() {
+      file?.database.close();
+      file = null;
+    },
   };
 }
 
 async function openFile(
   path: string,
   segment: JournalSegment,
-  options: OpenClicksDbOptions,
+  options: OpenClicksDbOptions & { busyTimeoutMs: number },
 ): Promise<OpenFile> {
-  const { migrate, dialect, durability, randomBytes, readSeq } = options;
-  const isNew = !existsSync(path);
+  const { migrate, dialect, clock, durability, randomBytes, readSeq, busyTimeoutMs } = options;
   const database = await openDatabase({
     path,
     schema: CLICK_SCHEMA,
-    // A file that is not there has nothing that could be migrated.
-    migrate: isNew ? 'auto' : migrate,
+    // One that is not there has nothing that could be migrated.
+    migrate: migrate === 'check' ? 'make' : migrate,
     dialect,
     synchronous: durability === 'power' ? 'FULL' : 'NORMAL',
+    busyTimeoutMs,
   });
   try {
-    const connection = database.connect();
-    // Another process may be storing clicks; once they wait for us, waiting is not done inside SQLite.
-    connection.pragma('busy_timeout = 5000');
-    connection
-      .prepare(
+    return database.connect((connection) => {
+      const noteSeq = connection.prepare(
         "insert into click_state (name, value) values ('made_at_seq', ?) on conflict (name) do nothing",
-      )
-      .run(readSeq());
-    const append = createJournalAppender(connection, segment);
-    connection.pragma('busy_timeout = 0');
-    return { database, append, salts: createSaltTable(connection, randomBytes) };
+      );
+      const { readSalt, forgetBefore } = createSaltTable(connection, randomBytes);
+      const enter = connection.transaction(() => {
+        noteSeq.run(readSeq());
+        forgetBefore(Math.floor(clock.nowMs() / DAY_MS));
+        return openSegment(connection, segment);
+      });
+      return { database, append: createJournalAppender(connection, segment, enter.immediate()), readSalt };
+    });
   } catch (error) {
     database.close();
     throw error;
@@ -166,8 +206,29 @@ function isInPlace(database: OpenDatabase): boolean {
   }
 }
 
+/** https://www.sqlite.org/fileformat.html#the_database_header */
+const HEADER = 'SQLite format 3\0';
+
+/** A file that is overwritten keeps its place, and SQLite would go on for long with the pages that it remembers. */
+function requireHeader(path: string): void {
+  const bytes = Buffer.alloc(HEADER.length);
+  const descriptor = openSync(path, 'r');
+  try {
+    readSync(descriptor, bytes, 0, bytes.length, 0);
+  } finally {
+    closeSync(descriptor);
+  }
+  if (bytes.toString('latin1') === HEADER) return;
+  throw new Database.SqliteError(`${path} was overwritten while it was in use.`, 'SQLITE_NOTADB');
+}
+
 /** Out of the way, and kept: somebody may want to recover what is in it. */
 function setAside(path: string, nowMs: number): string {
+  const prefix = `${basename(path)}.damaged-`;
+  const kept = readdirSync(dirname(path)).filter((name) => name.startsWith(prefix) && !name.endsWith('-wal'));
+  if (kept.length >= ASIDE_MAX) {
+    throw new Error(`${path} is damaged, and ${ASIDE_MAX} damaged ones lie beside it. Look at the disk.`);
+  }
   const aside = `${path}.damaged-${nowMs}`;
   for (const suffix of ['', '-wal']) {
     if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix);
@@ -176,11 +237,12 @@ function setAside(path: string, nowMs: number): string {
   return aside;
 }
 
-function isDamage(error: unknown): boolean {
-  const cause = error instanceof Database.SqliteError ? error : causeOf(error);
-  return cause instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(cause.code);
+/** What passes by itself, while the file stays open and readable: a full disk, or another process that writes. */
+function isPassing(error: unknown): boolean {
+  return !(error instanceof Database.SqliteError) || /^SQLITE_(FULL|BUSY)/.test(error.code);
 }
 
-function causeOf(error: unknown): unknown {
-  return error instanceof Error ? error.cause : undefined;
+function isDamage(error: unknown): boolean {
+  const cause = error instanceof StartError ? error.cause : error;
+  return cause instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(cause.code);
 }

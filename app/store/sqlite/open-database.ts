@@ -3,7 +3,7 @@
  * have the file open, as they do during a reload; readers never wait for the writer.
  */
 
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
@@ -18,11 +18,19 @@ export interface OpenDatabase {
   readonly reader: Kysely<Tables>;
   /** The reading connection itself, for prepared statements. */
   readonly readerConnection: Database.Database;
-  /** One more connection that writes, for prepared statements. Closed with the others. */
-  connect(): Database.Database;
+  /**
+   * One more connection that writes, for prepared statements. Closed with the others. What `prepare` writes may wait for other
+   * processes as opening does; nothing waits after it.
+   */
+  connect<T>(prepare: (connection: Database.Database) => T): T;
   /** Throws unavailable once the files are no longer the ones that were opened. */
   requireInPlace(): void;
   close(): void;
+  /**
+   * Closes a database that is no longer in its place, and takes its WAL away from there: beside another database it would be
+   * taken for that one's.
+   */
+  abandon(): void;
 }
 
 export interface OpenDatabaseOptions {
@@ -35,13 +43,16 @@ export interface OpenDatabaseOptions {
    * the last commits (https://www.sqlite.org/pragma.html#pragma_synchronous).
    */
   readonly synchronous: 'FULL' | 'NORMAL';
+  /** How long opening may wait for other processes, and stop everything else in this one. */
+  readonly busyTimeoutMs?: number;
 }
 
 /**
  * After `kill -9` the next opener recovers the WAL and others wait for it, so opening may wait; once the service listens a
  * wait would stop every redirect, so from then on a busy database is retried outside SQLite.
  */
-const OPENING_BUSY_TIMEOUT_MS = 5000;
+const START_BUSY_TIMEOUT_MS = 5000;
+const NEVER_WAIT = 'busy_timeout = 0';
 /** The WAL shrinks back to this after a burst. */
 const WAL_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -57,7 +68,14 @@ export async function openDatabase(options: OpenDatabaseOptions): Promise<OpenDa
 }
 
 async function open(options: OpenDatabaseOptions): Promise<OpenDatabase> {
-  const { path, schema, migrate: mode, dialect, synchronous } = options;
+  const {
+    path,
+    schema,
+    migrate: mode,
+    dialect,
+    synchronous,
+    busyTimeoutMs = START_BUSY_TIMEOUT_MS,
+  } = options;
   // Of nobody else's business: links may lead to what is not public.
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const isNew = !existsSync(path);
@@ -72,8 +90,8 @@ async function open(options: OpenDatabaseOptions): Promise<OpenDatabase> {
     connections.push(connection);
     return connection;
   };
-  const connectWriting = (timeout: number): Database.Database => {
-    const connection = connect({ timeout });
+  const connectWriting = (): Database.Database => {
+    const connection = connect({ timeout: busyTimeoutMs });
     connection.pragma('journal_mode = WAL');
     connection.pragma(`synchronous = ${synchronous}`);
     connection.pragma('foreign_keys = ON');
@@ -81,22 +99,43 @@ async function open(options: OpenDatabaseOptions): Promise<OpenDatabase> {
     return connection;
   };
   try {
-    const writer = toKysely(connectWriting(OPENING_BUSY_TIMEOUT_MS));
+    const writing = connectWriting();
+    const writer = toKysely(writing);
     await migrate(writer, dialect, { mode, schema, name: path });
-    const reading = connect({ readonly: true, timeout: OPENING_BUSY_TIMEOUT_MS });
+    const reading = connect({ readonly: true, timeout: busyTimeoutMs });
     probePages(reading);
-    for (const connection of connections) connection.pragma('busy_timeout = 0');
+    for (const connection of connections) connection.pragma(NEVER_WAIT);
+    const place = createPlace(path);
     return {
       writer,
       reader: toKysely(reading),
       readerConnection: reading,
-      connect: () => connectWriting(0),
-      requireInPlace: createPlaceCheck([path, `${path}-wal`]),
+      connect(prepare) {
+        const connection = connectWriting();
+        const prepared = prepare(connection);
+        connection.pragma(NEVER_WAIT);
+        return prepared;
+      },
+      requireInPlace: place.require,
       close: () => closeAll(connections),
+      abandon() {
+        moveTogether(writing);
+        closeAll(connections);
+        place.clear();
+      },
     };
   } catch (error) {
     closeAll(connections);
     throw error;
+  }
+}
+
+/** Whoever moved the file away then has all of it. */
+function moveTogether(connection: Database.Database): void {
+  try {
+    connection.pragma('wal_checkpoint(PASSIVE)');
+  } catch {
+    // On a disk that fails; then the WAL has what it has.
   }
 }
 
@@ -105,26 +144,43 @@ function closeAll(connections: readonly Database.Database[]): void {
   for (const connection of connections.toReversed()) connection.close();
 }
 
+interface Place {
+  require(): void;
+  clear(): void;
+}
+
 /**
  * A file that was deleted or replaced stays usable to whoever has it open, and is gone with the process: links would be
- * acknowledged and lost. Asked twice for each group of writes; two calls of `stat` take 2 µs together.
+ * acknowledged and lost. Processes that do not share the -shm file know nothing of each other's locks. Asked twice for each group
+ * of writes; a call of `stat` takes 1 µs.
  */
-function createPlaceCheck(paths: readonly string[]): () => void {
-  const opened = paths.map(identify);
-  return () => {
-    const strange = paths.find((path, index) => identify(path) !== opened[index]);
-    if (strange === undefined) return;
-    const message =
-      'The database was deleted or replaced while it was in use. Links still redirect; to make new ones put links.db and ' +
-      'links.db-wal back, or restart the service on what is there.';
-    // Where it lies is for the log, not for clients.
-    const cause = new Error(`${strange} is not the file that was opened.`);
-    throw new AppError('unavailable', message, { cause, retryAfterSeconds: 1 });
+function createPlace(database: string): Place {
+  const companions = [`${database}-wal`, `${database}-shm`];
+  const opened = new Map([database, ...companions].map((path) => [path, identify(path)]));
+  const isStrange = (path: string): boolean => identify(path) !== opened.get(path);
+  return {
+    require() {
+      const strange = [...opened.keys()].find(isStrange);
+      if (strange === undefined) return;
+      const message =
+        'The database was deleted or replaced while it was in use. Links still redirect; to make new ones put links.db and ' +
+        'links.db-wal back, or restart the service on what is there.';
+      // Where it lies is for the log, not for clients.
+      const cause = new Error(`${strange} is not the file that was opened.`);
+      throw new AppError('unavailable', message, { cause, retryAfterSeconds: 1 });
+    },
+    clear() {
+      if (!isStrange(database)) return;
+      for (const path of companions) {
+        // What another process made there meanwhile is its own.
+        if (!isStrange(path)) rmSync(path, { force: true });
+      }
+    },
   };
 }
 
-/** Null: absent or out of reach, and so not what the next start will open. */
-function identify(path: string): string | null {
+/** Tells one file from another that has its name later. Null: absent or out of reach. */
+export function identify(path: string): string | null {
   try {
     const { dev, ino } = statSync(path);
     return `${dev}:${ino}`;

@@ -36,7 +36,7 @@ export interface Store {
   readonly links: LinkStore;
   readonly apiKeys: ApiKeyStore;
   readonly drain: DrainStore;
-  readonly clicks: Pick<ClicksDb, 'journal' | 'salts' | 'failure'>;
+  readonly clicks: Pick<ClicksDb, 'journal' | 'salts'>;
   readonly stats: StatsStore;
   readonly tiers: ClickTiers;
   readonly purgedLinks: PurgedLinks;
@@ -57,6 +57,8 @@ export interface OpenStoreOptions {
   readonly clickDurability: 'process' | 'power';
   /** Told when a damaged clicks.db was moved to `path`. */
   readonly onClicksSetAside: (path: string, error: unknown) => void;
+  /** Told how many clicks of this process went with a clicks.db that is not there any more. */
+  readonly onClicksMissing: (clicks: number) => void;
 }
 
 /** A key has at least one character. */
@@ -77,6 +79,7 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
     durability: options.clickDurability,
     readSeq: createSeqReader(db.readerConnection),
     onSetAside: options.onClicksSetAside,
+    onMissing: options.onClicksMissing,
   }).catch((error: unknown) => {
     db.close();
     throw error;
