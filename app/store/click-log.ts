@@ -35,17 +35,20 @@ export function createClickLog({ clicks, dialect }: ClickLogDeps): ClickLog {
 
 async function selectRows(db: Kysely<Tables>, query: ClickPageQuery): Promise<Row[]> {
   const { linkId, fromMs, toMs, order, limit, after } = query;
-  const direction = order === 'newest' ? sql`desc` : sql`asc`;
-  const operator = order === 'newest' ? sql`<` : sql`>`;
-  const isBehind =
-    after === null ? sql`true` : sql`(at_ms, click_id) ${operator} (${after.atMs}, ${after.id})`;
+  const isNewest = order === 'newest';
+  const direction = isNewest ? sql`desc` : sql`asc`;
+  const operator = isNewest ? sql`<` : sql`>`;
+  const isBehind = after && sql`(at_ms, click_id) ${operator} (${after.atMs}, ${after.id})`;
+  // In place of the range's own end: beside it SQLite would walk to the position from there.
+  const isLateEnough = (!isNewest && isBehind) || sql`at_ms >= ${fromMs}`;
+  const isEarlyEnough = (isNewest && isBehind) || sql`at_ms < ${toMs}`;
   // Whatever the joins are, no more than a page of the index is read.
   const { rows } = await sql<Row>`
     select clicks.id, clicks.at_ms, clicks.reason, clicks.referrer, clicks.country, clicks.language,
       agents.browser, agents.os, agents.device
     from (
       select at_ms, click_id from click_index
-      where link_id = ${linkId} and at_ms >= ${fromMs} and at_ms < ${toMs} and ${isBehind}
+      where link_id = ${linkId} and ${isLateEnough} and ${isEarlyEnough}
       order by at_ms ${direction}, click_id ${direction} limit ${limit}
     ) as page
     join clicks on clicks.id = page.click_id left join agents on agents.id = clicks.agent
