@@ -465,7 +465,7 @@ t.test('a clock that jumps, also over days, stops nothing', async (t) => {
   const start = clock.nowMs();
   const jumps = [0, -3_600_000, 3_600_000, -40 * DAY_MS, 400 * DAY_MS, DAY_MS - 1, DAY_MS, -1];
   for (const jump of jumps) {
-    clock.set(start + jump);
+    clock.moveWall(start + jump - clock.nowMs());
     t.equal((await follow(service, '/autumn')).status, 302, `${jump} ms`);
   }
   t.same(
