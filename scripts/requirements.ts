@@ -14,6 +14,8 @@ export interface Requirement {
 export const requirements: readonly Requirement[] = [
   { command: 'script', debian: 'bsdutils', suites: 'what a person sees on a terminal' },
   { command: 'curl', debian: 'curl', suites: 'the line that the greeting offers' },
+  { command: 'prlimit', debian: 'util-linux', suites: 'what becomes of clicks when the disk reports errors' },
+  { command: 'openssl', debian: 'openssl', suites: 'the line that marks test requests' },
 ];
 
 // Daemons such as sshd live where an ordinary user's PATH does not look.

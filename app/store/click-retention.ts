@@ -5,6 +5,7 @@
 
 import { type Kysely, sql } from 'kysely';
 import { QUARTERS_OF_DAY, SEGMENT_SIZE } from './click-rows.ts';
+import { raiseState } from './click-state.ts';
 import type { Tables } from './tables.ts';
 
 /**
@@ -17,6 +18,7 @@ export async function removeOldClicks(
 ): Promise<number> {
   const segment = await findOldSegment(db, beforeMs);
   if (segment === null) return 0;
+  await raiseState(db, 'kept_from_ms', beforeMs);
   const { id, from, to } = segment;
   const { rows } = await sql<{ last: number }>`
     select max(id) as last from

