@@ -1,70 +1,20 @@
-// What a limit of clicks is worth: exactly so many are served, whoever asks at once, while processes come, go and are killed.
-// PROVE=1: 5 reloads and 50 kills, else 1 and 5.
+// A limit of clicks is exact for two processes at once, as they are during a reload. PROVE=1: 5 reloads, else 1.
 
 import { readFileSync } from 'node:fs';
-import { Agent } from 'node:http';
 import { join } from 'node:path';
-import Database from 'better-sqlite3';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { findFreePort } from '../support/free-port.ts';
-import { send } from '../support/load.ts';
+import { createClient, makeLinks, readUsed, type Tally } from '../support/limited-links.ts';
 import { createPm2 } from '../support/pm2.ts';
 import { IS_PROOF } from '../support/property.ts';
 import { buildRelease } from '../support/release.ts';
-import { createSeededRandom, pickInteger, type Random } from '../support/seed.ts';
-import { type RunningServer, serverEnvironment, startServer } from '../support/server-process.ts';
-import { ask, makeFolder } from '../support/service.ts';
+import { serverEnvironment, startServer } from '../support/server-process.ts';
+import { makeFolder } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
 const CLIENTS = 500;
 const MANY = 1000;
 const RELOADS = IS_PROOF ? 5 : 1;
-
-/** Makes links of which the nth may be followed so often. */
-async function makeLinks(
-  url: string,
-  limits: readonly (number | null)[],
-  prefix = 'limited',
-): Promise<string[]> {
-  const links = limits.map((max_clicks, n) => {
-    return { url: `https://example.com/${n}`, key: `${prefix}-${n}`, max_clicks };
-  });
-  const { status } = await ask('POST', `${url}/api/v1/links:batch`, { body: { links } });
-  if (status !== 201) throw new Error(`The links were not made: ${status}.`);
-  return links.map(({ key }) => key);
-}
-
-/** Answers by what was asked and what came of it, such as `GET many-1: 302`. */
-type Tally = Map<string, number>;
-
-function count(tally: Tally, what: string): void {
-  tally.set(what, (tally.get(what) ?? 0) + 1);
-}
-
-interface Client {
-  /** The status; null when the request failed. Either is counted. */
-  ask(method: 'GET' | 'HEAD', key: string): Promise<number | null>;
-  leave(): void;
-}
-
-/** With one connection, as long as the server keeps it. */
-function createClient(url: string, tally: Tally, onLast: () => void = () => undefined): Client {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  return {
-    async ask(method, key) {
-      try {
-        const { status, isLast } = await send(agent, method, `${url}/${key}`, null);
-        count(tally, `${method} ${key}: ${status}`);
-        if (isLast) onLast();
-        return status;
-      } catch (error) {
-        count(tally, `${method} ${key}: ${String(error)}`);
-        return null;
-      }
-    },
-    leave: () => agent.destroy(),
-  };
-}
 
 t.test(
   '500 clients of two processes on one DATA_DIR are served exactly as often as they may be',
@@ -203,120 +153,4 @@ async function reloadUnderClients({ url, plain, many, once, reload }: Reloading)
   phase = 'meanwhile';
   await Promise.all([reload(), ...clients]);
   return tally;
-}
-
-function readUsed(dataDir: string, key: string): unknown {
-  return readOfLink(dataDir, key, 'select used from quotas where link_id = ?');
-}
-
-function countStored(dataDir: string, key: string): unknown {
-  return readOfLink(dataDir, key, 'select count(*) from clicks where link_id = ?');
-}
-
-/** What a statement on clicks.db says of a link's id. */
-function readOfLink(dataDir: string, key: string, statement: string): unknown {
-  const links = new Database(join(dataDir, 'links.db'), { readonly: true });
-  const clicks = new Database(join(dataDir, 'clicks.db'), { readonly: true });
-  const id = links.prepare('select id from links where key = ?').pluck().get(key);
-  const found = clicks.prepare(statement).pluck().get(id);
-  links.close();
-  clicks.close();
-  return found;
-}
-
-/** Limits that are met at once, soon, and after some kills. */
-const LIMITS = IS_PROOF ? [1, 100, 2000, 20_000] : [1, 50, 500, 3000];
-const RUNS = IS_PROOF ? 50 : 5;
-const KILLED_CLIENTS = 20;
-/** From the first request to the kill. */
-const MOMENT_MS = { min: 1, max: 500 };
-
-t.test('kill -9 gives nothing back: answered ≤ used ≤ max, over all kills together', async (t) => {
-  const random = createSeededRandom(t);
-  const release = await buildRelease(t);
-  const dataDir = makeFolder(t);
-  const start = () => startServer(t, { dataDir, release });
-  const tally: Tally = new Map();
-  let server = await start();
-  const keys = await makeLinks(server.url, LIMITS);
-  for (let run = 0; run < RUNS; run++) {
-    await killWhileFollowed(server, { keys, tally, random });
-    server = await start();
-    checkUsed(t, { dataDir, keys, tally, run });
-  }
-  const lost = countUnanswered(tally, keys);
-  await Promise.all(
-    Array.from({ length: KILLED_CLIENTS }, async () => {
-      const { ask, leave } = createClient(server.url, tally);
-      for (const key of keys) while ((await ask('GET', key)) === 302);
-      leave();
-    }),
-  );
-  checkUsed(t, { dataDir, keys, tally, run: RUNS });
-  for (const [n, key] of keys.entries()) {
-    const max = LIMITS[n] ?? 0;
-    const answered = tally.get(`GET ${key}: 302`) ?? 0;
-    t.equal(readUsed(dataDir, key), max, `${key} is used up`);
-    t.ok(answered <= max && answered >= max - (lost[n] ?? 0), `${answered} of ${max} were answered`);
-  }
-  t.comment(JSON.stringify({ runs: RUNS, unanswered: lost, ...Object.fromEntries(tally) }));
-  t.ok(
-    lost.some((times) => times > 0),
-    'the kills met redirects that were under way',
-  );
-  t.same(await server.stop(), { code: 0, signal: null });
-});
-
-interface Killing {
-  readonly keys: readonly string[];
-  readonly tally: Tally;
-  readonly random: Random;
-}
-
-async function killWhileFollowed(server: RunningServer, { keys, tally, random }: Killing): Promise<void> {
-  const clients = Array.from({ length: KILLED_CLIENTS }, async () => {
-    const { ask, leave } = createClient(server.url, tally);
-    const pick = () => keys[pickInteger(random, { min: 0, max: keys.length - 1 })] ?? '';
-    while ((await ask('GET', pick())) !== null);
-    leave();
-  });
-  // Not a wait for something to happen, but the random moment itself.
-  const timer = setTimeout(() => server.kill('SIGKILL'), pickInteger(random, MOMENT_MS));
-  await Promise.all(clients);
-  clearTimeout(timer);
-  await server.exit;
-}
-
-/** Requests for each key that had no answer, and may have used one up. */
-function countUnanswered(tally: Tally, keys: readonly string[]): number[] {
-  const answers = keys.map((key) => [`GET ${key}: 302`, `GET ${key}: 410`]);
-  return keys.map((key, n) =>
-    [...tally]
-      .filter(([what]) => what.startsWith(`GET ${key}:`) && !answers[n]?.includes(what))
-      .reduce((sum, [, times]) => sum + times, 0),
-  );
-}
-
-interface Checked {
-  readonly dataDir: string;
-  readonly keys: readonly string[];
-  readonly tally: Tally;
-  readonly run: number;
-}
-
-function checkUsed(t: Test, { dataDir, keys, tally, run }: Checked): void {
-  const unanswered = countUnanswered(tally, keys);
-  const faults = keys.flatMap((key, n) => {
-    const used = Number(readUsed(dataDir, key) ?? 0);
-    const answered = tally.get(`GET ${key}: 302`) ?? 0;
-    const stored = countStored(dataDir, key);
-    const isRight =
-      answered <= used &&
-      used <= answered + (unanswered[n] ?? 0) &&
-      used <= (LIMITS[n] ?? 0) &&
-      // A quota and its click are one transaction.
-      used === stored;
-    return isRight ? [] : [{ key, answered, used, stored, unanswered: unanswered[n] }];
-  });
-  t.same(faults, [], `after run ${run}`);
 }

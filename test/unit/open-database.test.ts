@@ -223,16 +223,19 @@ t.test(
     const first = await write();
     for (const name of ['links.db', 'links.db-wal']) {
       const path = join(dataDir, name);
+      const gone = {
+        message: `${path} was deleted or replaced while it was in use. Put it back, or start again on what is there.`,
+      };
       const refusal = {
         code: 'unavailable',
         message:
           'The database was deleted or replaced while it was in use. Links still redirect; to make new ones put links.db ' +
           'and links.db-wal back, or restart the service on what is there.',
         retryAfterSeconds: 1,
-        cause: { message: `${path} is not the file that was opened.` },
+        cause: gone,
       };
       const isRefused = async () => {
-        await t.rejects(store.probe(), refusal);
+        await t.rejects(store.probe(), gone);
         await t.rejects(write(), refusal);
       };
       renameSync(path, `${path}.away`);

@@ -8,7 +8,7 @@ import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
 import { LRUCache } from 'lru-cache';
-import { AppError, StartError } from '../../kernel/errors.ts';
+import { StartError } from '../../kernel/errors.ts';
 import type { Dialect } from '../dialect.ts';
 import { type MigrateMode, migrate, type Schema } from '../migrations/migrate.ts';
 import type { Tables } from '../tables.ts';
@@ -23,7 +23,7 @@ export interface OpenDatabase {
    * processes as opening does; nothing waits after it.
    */
   connect<T>(prepare: (connection: Database.Database) => T): T;
-  /** Throws unavailable once the files are no longer the ones that were opened. */
+  /** Throws once the files are no longer the ones that were opened. */
   requireInPlace(): void;
   close(): void;
   /**
@@ -162,12 +162,9 @@ function createPlace(database: string): Place {
     require() {
       const strange = [...opened.keys()].find(isStrange);
       if (strange === undefined) return;
-      const message =
-        'The database was deleted or replaced while it was in use. Links still redirect; to make new ones put links.db and ' +
-        'links.db-wal back, or restart the service on what is there.';
-      // Where it lies is for the log, not for clients.
-      const cause = new Error(`${strange} is not the file that was opened.`);
-      throw new AppError('unavailable', message, { cause, retryAfterSeconds: 1 });
+      throw new Error(
+        `${strange} was deleted or replaced while it was in use. Put it back, or start again on what is there.`,
+      );
     },
     clear() {
       if (!isStrange(database)) return;

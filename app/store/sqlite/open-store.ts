@@ -10,6 +10,7 @@ import type { ClickTiers } from '../../clicks/click-tiers.ts';
 import type { PurgedLinks } from '../../clicks/purger.ts';
 import type { DrainStore } from '../../health/drain.ts';
 import type { Clock } from '../../kernel/clock.ts';
+import { AppError } from '../../kernel/errors.ts';
 import type { LinkStore } from '../../links/link-store.ts';
 import type { NearKeyStore } from '../../links/near-keys.ts';
 import type { ClickLog } from '../../stats/click-log.ts';
@@ -29,7 +30,7 @@ import { createPurgedLinks } from '../purged-links.ts';
 import { createUnknownKeyStore } from '../unknown-key-store.ts';
 import { createSqliteDialect } from './dialect.ts';
 import { type ClicksDb, openClicksDb } from './open-clicks-db.ts';
-import { openDatabase } from './open-database.ts';
+import { type OpenDatabase, openDatabase } from './open-database.ts';
 import { createRedirectLookup } from './redirect-lookup.ts';
 
 export interface Store {
@@ -89,7 +90,7 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
   const { lookup, endSnapshot } = createRedirectLookup(db.readerConnection);
   const writes = createGroupCommit(db.writer, {
     dialect,
-    requireInPlace: db.requireInPlace,
+    requireInPlace: () => requireInPlace(db),
     onCommitted: endSnapshot,
   });
   return {
@@ -127,6 +128,19 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
     },
   };
 }
+
+function requireInPlace(db: OpenDatabase): void {
+  try {
+    db.requireInPlace();
+  } catch (cause) {
+    // Where it lies is for the log, not for clients.
+    throw new AppError('unavailable', STRANGE_FILE, { cause, retryAfterSeconds: 1 });
+  }
+}
+
+const STRANGE_FILE =
+  'The database was deleted or replaced while it was in use. Links still redirect; to make new ones put links.db and ' +
+  'links.db-wal back, or restart the service on what is there.';
 
 /** The number of the last change of links. */
 function createSeqReader(connection: Database.Database): () => number {
