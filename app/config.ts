@@ -154,6 +154,16 @@ export const VARIABLES = {
     fallback: '10',
     doc: 'A visitor who follows a link again within this time is counted as `repeat`; 0: never.',
   },
+  CLICK_RAW_DAYS: {
+    rule: wholeNumber(0, 36_500),
+    fallback: '90',
+    doc: 'How long single clicks are kept; 0: for ever. Totals and statistics never change by it.',
+  },
+  CLICK_QUARTER_DAYS: {
+    rule: wholeNumber(0, 36_500),
+    fallback: '730',
+    doc: 'How long counts are kept by quarter of an hour, so that days can be shown in any time zone; older ones are kept by day in UTC; 0: for ever.',
+  },
   CLICK_PRIVACY_SIGNALS: {
     rule: flag,
     fallback: 'false',

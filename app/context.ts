@@ -8,18 +8,22 @@ import type { Logger } from 'pino';
 import { ensureAdminKey } from './auth/admin-key.ts';
 import { createAuthenticator } from './auth/authenticator.ts';
 import { createAgentReader } from './clicks/agent.ts';
+import { createBookkeeper } from './clicks/bookkeeper.ts';
 import { createClassifier } from './clicks/classifier.ts';
 import { createClickCounts } from './clicks/click-counts.ts';
 import { createClickWriter } from './clicks/click-writer.ts';
 import { openCountries } from './clicks/country.ts';
 import { createFolder } from './clicks/folder.ts';
 import { createLedger, type LedgerFigures } from './clicks/ledger.ts';
+import { createNight } from './clicks/night.ts';
 import { createOwnCheck } from './clicks/own-requests.ts';
+import { createPurger } from './clicks/purger.ts';
 import { createRepeatMemory } from './clicks/repeats.ts';
 import { createVisitorHash } from './clicks/visitor.ts';
 import type { Config } from './config.ts';
 import { createRateLimit } from './guard/rate-limit.ts';
 import { createClickWaits, registerLedger } from './health/click-metrics.ts';
+import { registerDrift } from './health/drift-metric.ts';
 import { createMetrics, type Metrics } from './health/metrics.ts';
 import { createReadiness, type Readiness } from './health/readiness.ts';
 import { createErrorAnswerer } from './http/answer-error.ts';
@@ -39,6 +43,7 @@ import { createRedirectLane } from './http/redirect-lane.ts';
 import { createRequestLog } from './http/request-log.ts';
 import type { Route } from './http/route.ts';
 import { createApiKeyRoutes } from './http/routes/api-keys.ts';
+import { createClickStorageRoute } from './http/routes/click-storage.ts';
 import { createClickRoutes } from './http/routes/clicks.ts';
 import { createEventsRoute } from './http/routes/events.ts';
 import { createHomeRoute } from './http/routes/home.ts';
@@ -51,6 +56,7 @@ import { createShortenRoute } from './http/routes/shorten.ts';
 import { createStatsRoutes } from './http/routes/stats.ts';
 import { createUnknownKeysRoute } from './http/routes/unknown-keys.ts';
 import { createSecurityHeaders, pickForRedirects } from './http/security-headers.ts';
+import { startSchedule } from './jobs/schedule.ts';
 import { startBackground } from './kernel/background.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
 import type { LineSink } from './kernel/line-batch.ts';
@@ -103,6 +109,8 @@ export interface ClickFigures extends LedgerFigures {
 const STORE_CLICKS_MAX_MS = 3000;
 /** How old figures of clicks are that nobody asks for. */
 const FOLD_EVERY_MS = 1000;
+/** How soon the clicks of a purged link begin to go. */
+const UPKEEP_EVERY_MS = 1000;
 
 /** Throws StartError with a sentence for the operator. */
 export async function createContext(
@@ -175,7 +183,10 @@ export async function createContext(
       metrics.clickCommitDuration.observe(seconds);
     },
     onFailed: (err) => logger.error({ err }, 'clicks cannot be stored and wait in memory'),
-    onRecovered: () => logger.info('clicks are stored again'),
+    onRecovered: () => {
+      logger.info('clicks are stored again');
+      bookkeeper.recountSoon();
+    },
     onDropped: (clicks) => logger.error({ clicks }, 'clicks were lost: they could not be stored in time'),
     onWaited: clickWaits.observe,
   });
@@ -205,6 +216,41 @@ export async function createContext(
     onFailed: (err) => logger.error({ err }, 'clicks are stored and cannot be counted'),
     onRecovered: () => logger.info('clicks are counted again'),
   });
+  const retention = { clickDays: config.CLICK_RAW_DAYS, quarterDays: config.CLICK_QUARTER_DAYS };
+  const bookkeeper = createBookkeeper({
+    tiers: store.tiers,
+    clock,
+    readSegment: store.clicks.segment,
+    readLedger: ledger.read,
+    purge: createPurger({ purgedLinks: store.purgedLinks, tiers: store.tiers, folder, clock }),
+    onRecounted: (recount) =>
+      recount.drift === 0
+        ? logger.info(recount, 'clicks were recounted')
+        : logger.error(recount, 'clicks were recounted, and the books are wrong'),
+  });
+  registerDrift(metrics.registry, () => Math.max(bookkeeper.readDrift(), ledger.read().missing));
+  const upkeep = startBackground({
+    clock,
+    everyMs: UPKEEP_EVERY_MS,
+    work: bookkeeper.work,
+    onFailed: (err) => logger.error({ err }, 'purged or lost clicks cannot be looked for'),
+    onRecovered: () => logger.info('purged and lost clicks are looked for again'),
+  });
+  const night = createNight({
+    tiers: store.tiers,
+    clock,
+    holder: store.clicks.segment().name,
+    retention,
+    recount: bookkeeper.recount,
+  });
+  const nights = startSchedule(
+    [
+      { name: 'forget visitors', at: '5 0 * * *', run: night.forgetVisitors },
+      // Each hour, for hosts that do not run at night.
+      { name: 'night', at: '17 2-23 * * *', run: night.run },
+    ],
+    { onFailed: (job, err) => logger.error({ job, err }, 'a job failed') },
+  );
   const linkDeps = {
     links,
     store: store.links,
@@ -223,6 +269,7 @@ export async function createContext(
     ...createStatsRoutes({ links, readStats }),
     createUnknownKeysRoute({ unknownKeys, store: store.unknownKeys, nearKeys: store.nearKeys, clock }),
     ...createClickRoutes({ links, clickLog: store.clickLog, clock, catchUp: folder.catchUp }),
+    createClickStorageRoute({ tiers: store.tiers, retention }),
     ...createApiKeyRoutes({ store: store.apiKeys, clock, randomBytes }),
     ...probes,
   ];
@@ -293,7 +340,7 @@ export async function createContext(
     readClicks: () => ({ ...ledger.read(), waited_ms_max: clickWaits.maxMs() }),
     async close() {
       await clickWriter.close(STORE_CLICKS_MAX_MS);
-      await folding.close();
+      await Promise.all([folding.close(), upkeep.close(), nights.close()]);
       await unknownKeys.flush().catch((err) => logger.warn({ err }, 'the last unknown keys were not noted'));
       await store.close();
     },

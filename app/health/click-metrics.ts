@@ -10,7 +10,6 @@ export interface LedgerReading {
   readonly excluded: Readonly<Record<string, number>>;
   readonly pending: number;
   readonly dropped: number;
-  readonly missing: number;
 }
 
 /** All figures of one answer are of one moment, so that they balance: `served = counted + excluded + pending + dropped`. */
@@ -28,7 +27,6 @@ export function registerLedger(registry: Registry, read: () => LedgerReading): v
       setByReason(counted, ledger.counted);
       setByReason(excluded, ledger.excluded);
       pending.set(ledger.pending);
-      drift.set(ledger.missing);
     },
   });
   const counted = new Counter({
@@ -51,11 +49,6 @@ export function registerLedger(registry: Registry, read: () => LedgerReading): v
   const pending = new Gauge({
     name: 'fleetlink_clicks_pending',
     help: 'Served clicks that wait for the disk.',
-    registers,
-  });
-  const drift = new Gauge({
-    name: 'fleetlink_ledger_drift',
-    help: 'Counted clicks that went with a clicks.db that is not there any more.',
     registers,
   });
 }

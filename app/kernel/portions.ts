@@ -15,10 +15,10 @@ const REST_PER_WORK = 4;
 export async function inPortions(step: () => Promise<boolean>, options: PortionOptions): Promise<void> {
   const { clock, isOver } = options;
   while (!isOver()) {
-    const startedMs = clock.nowMs();
+    const startedMs = clock.monotonicMs();
     const isMoreLeft = await step();
     if (!isMoreLeft) return;
-    const tookMs = clock.nowMs() - startedMs;
+    const tookMs = clock.monotonicMs() - startedMs;
     if (tookMs > 0) await clock.sleep(tookMs * REST_PER_WORK);
     else await nextTurn();
   }

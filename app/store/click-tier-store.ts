@@ -77,14 +77,18 @@ async function countHumans(
   return new Map(rows.map(({ link_id, clicks }) => [link_id, clicks]));
 }
 
-/** Links purged before this file was made have no clicks in it. */
 async function readPurgedTo(db: Kysely<Tables>): Promise<number> {
-  return (await readState(db, 'purged_to_seq')) ?? (await readState(db, 'made_at_seq')) ?? 0;
+  return (await readState(db, 'purged_to_seq')) ?? (await readMadeAt(db));
+}
+
+/** Links purged before this file was made have no clicks in it. */
+async function readMadeAt(db: Kysely<Tables>): Promise<number> {
+  return (await readState(db, 'made_at_seq')) ?? 0;
 }
 
 async function purgeAgain(db: Kysely<Tables>): Promise<void> {
   const purgedTo = await readPurgedTo(db);
-  const again = (await readState(db, 'purged_again_to_seq')) ?? purgedTo;
+  const again = (await readState(db, 'purged_again_to_seq')) ?? (await readMadeAt(db));
   await writeState(db, 'purged_to_seq', again);
   await writeState(db, 'purged_again_to_seq', purgedTo);
 }

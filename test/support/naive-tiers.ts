@@ -67,9 +67,10 @@ const TIERS = [
 /** The clicks.db of a service that has it open; close it before the folder goes. */
 export function openClickFile(dataDir: string): ClickFile {
   const connection = new Database(join(dataDir, 'clicks.db'), { timeout: 5000 });
+  // As if its clicks were counted: this file counts them itself.
   const segment = connection
     .prepare<[], number>(
-      "insert into segments (name, started_at_ms, folded_to) values ('test', 0, 0) on conflict (name) do update set folded_to = 0 returning id",
+      `insert into segments (name, started_at_ms, folded_to) values ('test', 0, ${SEGMENT_SIZE - 1}) on conflict (name) do update set folded_to = excluded.folded_to returning id`,
     )
     .pluck()
     .get() as number;

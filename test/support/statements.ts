@@ -1,27 +1,60 @@
-/** Which statements SQLite runs, whoever prepared them: for tests that hold how many a request may cost. */
+/**
+ * Counts the statements that a test makes SQLite run, by file: an endpoint must not run one for each link that it shows. They
+ * are seen where every connection's statements come from, whoever prepared them.
+ */
 
+import { basename } from 'node:path';
 import Database from 'better-sqlite3';
+import type { Test } from 'tap';
+
+export interface RanStatement {
+  /** Such as `links.db`. */
+  readonly file: string;
+  readonly sql: string;
+}
+
+export interface StatementWatch {
+  /** What was run since the last call. */
+  take(): RanStatement[];
+}
 
 const METHODS = ['run', 'get', 'all', 'iterate'] as const;
-type Method = (...args: unknown[]) => unknown;
 
-/** The texts of all statements that this process runs until `work` is done, in their order. */
-export async function recordStatements(work: () => Promise<unknown>): Promise<string[]> {
-  const texts: string[] = [];
-  const sample = new Database(':memory:');
-  const prototype = Object.getPrototypeOf(sample.prepare('select 1')) as Record<string, Method>;
-  sample.close();
-  const originals = METHODS.map((name) => [name, prototype[name] as Method] as const);
-  for (const [name, original] of originals) {
-    prototype[name] = function (this: { source: string }, ...args) {
-      texts.push(this.source);
+/** Watches until the test ends. */
+export function watchStatements(t: Pick<Test, 'teardown'>): StatementWatch {
+  const ran: RanStatement[] = [];
+  const prototype = statementPrototype();
+  for (const method of METHODS) {
+    const original = prototype[method] as (...args: unknown[]) => unknown;
+    prototype[method] = function (this: Database.Statement, ...args: unknown[]) {
+      ran.push({ file: basename(this.database.name), sql: this.source });
       return original.apply(this, args);
     };
+    t.teardown(() => {
+      prototype[method] = original;
+    });
   }
+  return { take: () => ran.splice(0) };
+}
+
+/** All statements share one. */
+function statementPrototype(): Record<(typeof METHODS)[number], unknown> {
+  const db = new Database(':memory:');
+  try {
+    return Object.getPrototypeOf(db.prepare('select 1'));
+  } finally {
+    db.close();
+  }
+}
+
+/** The texts of all statements that are run until `work` is done, in their order. */
+export async function recordStatements(work: () => Promise<unknown>): Promise<string[]> {
+  const endings: (() => unknown)[] = [];
+  const watch = watchStatements({ teardown: (end) => void endings.push(end as () => unknown) });
   try {
     await work();
+    return watch.take().map(({ sql }) => sql);
   } finally {
-    for (const [name, original] of originals) prototype[name] = original;
+    for (const end of endings) end();
   }
-  return texts;
 }

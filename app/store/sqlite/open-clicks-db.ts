@@ -28,6 +28,8 @@ export interface ClicksDb {
   readonly salts: Salts;
   /** The file as it is open now. Throws AppError unavailable while there is none. */
   database(): OpenDatabase;
+  /** What this process stored: the name of its segment, and the sequence of its last click. */
+  segment(): { readonly name: string; readonly sequence: number };
   close(): void;
 }
 
@@ -155,6 +157,7 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
     },
     salts: createSalts(() => file?.readSalt ?? null, randomBytes),
     database: () => requireFile().database,
+    segment: () => segment,
     close() {
       file?.database.close();
       file = null;

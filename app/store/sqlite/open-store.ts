@@ -37,7 +37,7 @@ export interface Store {
   readonly links: LinkStore;
   readonly apiKeys: ApiKeyStore;
   readonly drain: DrainStore;
-  readonly clicks: Pick<ClicksDb, 'journal' | 'salts'>;
+  readonly clicks: Pick<ClicksDb, 'journal' | 'salts' | 'segment'>;
   readonly stats: StatsStore;
   readonly tiers: ClickTiers;
   readonly purgedLinks: PurgedLinks;

@@ -1,0 +1,100 @@
+// Work beside the service: again and again, in portions, and at hours of the day.
+import t from 'tap';
+import { startSchedule } from '../../app/jobs/schedule.ts';
+import { startBackground } from '../../app/kernel/background.ts';
+import { inPortions } from '../../app/kernel/portions.ts';
+import { createFakeClock } from '../support/fake-clock.ts';
+import { until } from '../support/until.ts';
+
+t.test('background work is done once a pause, and its failures are told once', async (t) => {
+  const clock = createFakeClock();
+  const told: string[] = [];
+  let fails = false;
+  const { close } = startBackground({
+    clock,
+    everyMs: 1000,
+    async work() {
+      told.push('work');
+      if (fails) throw new Error('broken');
+    },
+    onFailed: (error) => told.push((error as Error).message),
+    onRecovered: () => told.push('recovered'),
+  });
+  await clock.advance(999);
+  t.same(told, []);
+  await clock.advance(1);
+  fails = true;
+  await clock.advance(1000);
+  await clock.advance(1000);
+  fails = false;
+  await clock.advance(1000);
+  t.same(told, ['work', 'work', 'broken', 'work', 'work', 'recovered']);
+  await close();
+  await clock.advance(5000);
+  t.equal(told.length, 6, 'and nothing after the end');
+});
+
+t.test('the end waits for work that is under way, and tells it', async (t) => {
+  const clock = createFakeClock();
+  const log: string[] = [];
+  let finish: (() => void) | null = null;
+  const { close } = startBackground({
+    clock,
+    everyMs: 1,
+    async work(isOver) {
+      await new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+      log.push(`over: ${isOver()}`);
+    },
+    onFailed: () => log.push('failed'),
+    onRecovered: () => log.push('recovered'),
+  });
+  await clock.advance(1);
+  const closing = close().then(() => log.push('closed'));
+  await clock.advance(1);
+  t.same(log, []);
+  (finish as (() => void) | null)?.();
+  await closing;
+  t.same(log, ['over: true', 'closed']);
+});
+
+t.test('between portions that take no time everybody else has a turn', async (t) => {
+  let turns = 0;
+  let steps = 0;
+  setImmediate(function turn() {
+    turns++;
+    if (steps < 4) setImmediate(turn);
+  });
+  await inPortions(async () => ++steps < 4, { clock: createFakeClock(), isOver: () => false });
+  t.equal(steps, 4);
+  t.ok(turns >= 3);
+});
+
+t.test('a job is done at its time, told when it fails, and waited for at the end', async (t) => {
+  const failed: unknown[] = [];
+  const error = new Error('broken');
+  let isOverAtEnd: boolean | null = null;
+  let begun = 0;
+  const jobs = startSchedule(
+    [
+      { name: 'broken', at: '* * * * * *', run: () => Promise.reject(error) },
+      {
+        name: 'long',
+        at: '* * * * * *',
+        async run(isOver) {
+          begun++;
+          await until('the end', isOver);
+          isOverAtEnd = isOver();
+        },
+      },
+    ],
+    { onFailed: (name, cause) => failed.push([name, cause]) },
+  );
+  // Nothing else keeps the process alive.
+  await until('both have run', () => begun > 0 && failed.length > 1);
+  t.equal(begun, 1, 'a job that is at work is not begun again');
+  await jobs.close();
+  t.equal(isOverAtEnd, true);
+  t.same(failed[0], ['broken', error]);
+});

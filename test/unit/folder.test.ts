@@ -1,0 +1,141 @@
+// When clicks are counted, how many at a time, and what is told of it. The tiers are a counter.
+import t from 'tap';
+import { createClickCounts } from '../../app/clicks/click-counts.ts';
+import { CATCH_UP_MAX, createFolder } from '../../app/clicks/folder.ts';
+import { createFakeClock } from '../support/fake-clock.ts';
+
+const never = () => false;
+
+/** Clicks wait by the time at which they were made; a portion takes `msPerClick` of the clock's time. */
+function start({ msPerClick = 0 } = {}) {
+  const clock = createFakeClock(0);
+  let waiting: number[] = [];
+  const asked: number[] = [];
+  const rests: number[] = [];
+  let nowMs = 0;
+  const timed = {
+    nowMs: () => nowMs,
+    monotonicMs: () => nowMs,
+    async sleep(ms: number) {
+      rests.push(ms);
+      nowMs += ms;
+    },
+  };
+  const folder = createFolder({
+    clock: timed,
+    tiers: {
+      async fold(clicksMax) {
+        asked.push(clicksMax);
+        const portion = waiting.slice(0, clicksMax);
+        waiting = waiting.slice(clicksMax);
+        nowMs += portion.length * msPerClick;
+        return portion.length;
+      },
+      findOldestWaitingMs: async () => waiting[0] ?? null,
+    },
+  });
+  const add = (count: number, atMs = nowMs) => waiting.push(...Array.from({ length: count }, () => atMs));
+  return { clock, folder, asked, rests, add, waiting: () => waiting.length };
+}
+
+t.test('where nothing waits one question is enough', async (t) => {
+  const { folder, asked } = start();
+  t.same(await folder.catchUp(), { asOfMs: 0 });
+  t.equal(asked.length, 1);
+});
+
+t.test('portions grow as long as they are quick', async (t) => {
+  const { folder, asked, add, waiting } = start();
+  add(5000);
+  await folder.foldAll(never);
+  t.same(asked, [100, 200, 400, 800, 1600, 2000]);
+  t.equal(waiting(), 0);
+});
+
+t.test('a portion takes 8 ms, and four times as long nothing is done', async (t) => {
+  const { folder, asked, rests, add } = start({ msPerClick: 0.04 });
+  add(2000);
+  await folder.foldAll(never);
+  t.same(asked.slice(0, 5), [100, 200, 200, 200, 200]);
+  t.equal(rests[3], 32);
+  const slow = start({ msPerClick: 1 });
+  slow.add(300);
+  await slow.folder.foldAll(never);
+  t.same(slow.asked, [100, 100, 100, 100], 'but a portion has 100 clicks at least');
+});
+
+t.test('who reads figures waits for no more than some clicks, and hears how old they are', async (t) => {
+  const { folder, add, waiting } = start();
+  add(CATCH_UP_MAX, 0);
+  add(50_000, -7);
+  const { asOfMs } = await folder.catchUp();
+  t.equal(asOfMs, -7);
+  t.ok(waiting() >= 45_000);
+});
+
+t.test('clicks that come meanwhile are left for the next time', async (t) => {
+  for (const way of ['catchUp', 'foldAll'] as const) {
+    const { folder, add, asked } = start();
+    add(10, 0);
+    add(1000, 5);
+    add(30, 6);
+    await folder[way](never);
+    t.same(asked, [100, 200, 400, 800], way);
+    add(10, 0);
+    add(1, 7);
+    await folder[way](never);
+    t.equal(asked.length, 5, way);
+  }
+});
+
+t.test('it ends after the portion in which it is over', async (t) => {
+  const { folder, add, asked } = start();
+  add(10_000);
+  await folder.foldAll(() => asked.length === 2);
+  t.equal(asked.length, 2);
+});
+
+t.test('links have their clicks, or none while they cannot be read; that is told once', async (t) => {
+  const told: unknown[] = [];
+  const answer: { counts: Map<number, number> | Error; catchUp: Error | null } = {
+    counts: new Map([[1, 5]]),
+    catchUp: null,
+  };
+  const counts = createClickCounts({
+    tiers: {
+      async countHumans() {
+        if (answer.counts instanceof Error) throw answer.counts;
+        return answer.counts;
+      },
+    },
+    folder: {
+      async catchUp() {
+        if (answer.catchUp) throw answer.catchUp;
+        return { asOfMs: 0 };
+      },
+    },
+    onFailed: (error) => told.push(error),
+  });
+  const read = async () => {
+    const clicksOf = await counts.countHumans([1, 2]);
+    return [clicksOf(1), clicksOf(2)];
+  };
+  t.same(await read(), [5, 0]);
+  const error = new Error('no file');
+  answer.counts = error;
+  answer.catchUp = error;
+  await counts.catchUp();
+  t.same(
+    [await read(), await read()],
+    [
+      [null, null],
+      [null, null],
+    ],
+  );
+  t.same(told, [error]);
+  answer.counts = new Map();
+  t.same(await read(), [0, 0]);
+  answer.counts = error;
+  await read();
+  t.same(told, [error, error]);
+});
