@@ -126,7 +126,7 @@ export function createStatsReader({ store, clock, catchUp }: StatsReaderDeps): S
       grain: grainOf(tally, isRounded),
       asOfMs,
       byReason: addUp(tally.series),
-      visitors: tally.countVisitors(),
+      visitors: await tally.countVisitors(),
       series: buckets.map(({ atMs }, index) => ({ atMs, byReason: tally.series[index] as ReasonCounts })),
       top: await readTop(tally, limit),
     };

@@ -3,6 +3,7 @@
 import { CLICK_REASONS, type ClickReason } from '../clicks/click.ts';
 import { countVisitors, mergeSketches } from '../clicks/sketch.ts';
 import { DAY_MS } from '../clicks/visitor.ts';
+import { nextTurn } from '../kernel/portions.ts';
 import { BREAKDOWNS, type Breakdown, type TierSink, type Word } from './stats-store.ts';
 
 export type ReasonCounts = Record<ClickReason, number>;
@@ -14,8 +15,8 @@ export interface Tally extends TierSink {
   hasCutDays(): boolean;
   /** The words of a breakdown that most clicks have, and how many. */
   top(breakdown: Breakdown, limit: number): [Word, number][];
-  /** The sum over days: who comes on two days is two visitors. */
-  countVisitors(): number;
+  /** The sum over days: who comes on two days is two visitors. Gives way between. */
+  countVisitors(): Promise<number>;
 }
 
 export interface TallyOptions {
@@ -23,6 +24,9 @@ export interface TallyOptions {
   /** The reasons that rankings count. */
   readonly reasons: ReadonlySet<ClickReason>;
 }
+
+/** One takes about 20 µs to count. */
+const SKETCHES_PER_TURN = 100;
 
 export function createTally({ edges, reasons }: TallyOptions): Tally {
   const series = edges.slice(0, -1).map(noClicks);
@@ -64,7 +68,15 @@ export function createTally({ edges, reasons }: TallyOptions): Tally {
       return counts.sort((a, b) => b[1] - a[1] || rank(a[0]) - rank(b[0])).slice(0, limit);
     },
 
-    countVisitors: () => [...sketches.values()].reduce((sum, sketch) => sum + countVisitors(sketch), 0),
+    async countVisitors() {
+      let sum = 0;
+      let counted = 0;
+      for (const sketch of sketches.values()) {
+        sum += countVisitors(sketch);
+        if (++counted % SKETCHES_PER_TURN === 0) await nextTurn();
+      }
+      return sum;
+    },
   };
 }
 

@@ -31,7 +31,7 @@ const ALL_LINKS = 0;
 /** Links looked at by one statement: about 2 ms. */
 export const LINKS_MAX = 1000;
 /** Clicks of the links of one portion; they have at most six times as many rows of details: about 5 ms. */
-const CLICKS_MAX = 2000;
+const CLICKS_MAX = 1000;
 
 export async function* listPortions(deps: ScopeDeps, scope: Scope): AsyncGenerator<LinkPortion> {
   for await (const ids of listIds(deps, scope)) {

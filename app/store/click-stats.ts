@@ -36,12 +36,12 @@ export interface ClickStatsDeps {
   readonly dialect: Dialect;
 }
 
-/** Quarters of one link that one statement adds up: 42 days, at most 20,160 rows. A multiple of every width of cells. */
-const QUARTERS_MAX = 4032;
+/** Quarters of one link that one statement adds up: two weeks, at most 6,720 rows. A multiple of every width of cells. */
+const QUARTERS_MAX = 1344;
 const DAYS_MAX = 1000;
-const DETAILS_MAX = 4000;
+const DETAILS_MAX = 2000;
 /** Each with a sketch of some thousand bytes. */
-const SKETCHES_MAX = 200;
+const SKETCHES_MAX = 100;
 const CLICK_ROWS_MAX = 2000;
 
 export function createClickStats({ links, clicks, dialect }: ClickStatsDeps): StatsStore {
