@@ -13,6 +13,7 @@
  */
 
 import type { Clock } from '../kernel/clock.ts';
+import { nextTurn } from '../kernel/portions.ts';
 import type { Click, Exclusion } from './click.ts';
 import type { ClickJournal, JournalEntry, Verdict } from './click-journal.ts';
 import type { Ledger } from './ledger.ts';
@@ -58,9 +59,9 @@ const BUSY_WAIT_MS = 1;
 const BUSY_BUDGET_MS = 250;
 /** How often a file that failed is tried again. */
 const RETRY_MS = 100;
-/** Clicks of one transaction when those that waited are stored: about 3 ms. */
-const CATCH_UP_MAX = 1000;
-/** Clicks that may wait for the disk, some 30 MB: 20 seconds at 5,000 a second. */
+/** Clicks of one transaction, about 5 ms: ten thousand clients in one turn must not lock out another process. */
+const TRANSACTION_MAX = 1000;
+/** Clicks that may wait for the disk, at most some 60 MB: 20 seconds at 5,000 a second. */
 export const PENDING_MAX = 100_000;
 
 export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
@@ -79,15 +80,15 @@ export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
       settleUnstored();
       return;
     }
-    const isEmpty = turn.every(({ click, quota }) => click === null && quota === null);
-    if (isEmpty) {
-      settleStored(null);
+    const portion = turn.length > TRANSACTION_MAX ? turn.slice(0, TRANSACTION_MAX) : turn;
+    if (portion.every(({ click, quota }) => click === null && quota === null)) {
+      settleStored(portion, null);
       return;
     }
     const startedAt = performance.now();
     let verdicts: ReturnType<ClickJournal['append']>;
     try {
-      verdicts = journal.append(turn);
+      verdicts = journal.append(portion);
     } catch (error) {
       fail(error);
       return;
@@ -96,8 +97,8 @@ export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
       waitForOthers();
       return;
     }
-    onCommitted(turn.length, (performance.now() - startedAt) / 1000);
-    settleStored(verdicts);
+    onCommitted(portion.length, (performance.now() - startedAt) / 1000);
+    settleStored(portion, verdicts);
   }
 
   function waitForOthers(): void {
@@ -110,12 +111,12 @@ export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
     fail(new Error(`Another process kept the clicks locked for more than ${BUSY_BUDGET_MS} ms.`));
   }
 
-  function settleStored(verdicts: readonly Verdict[] | null): void {
-    const settled = turn;
-    turn = [];
+  function settleStored(portion: readonly Redirect[], verdicts: readonly Verdict[] | null): void {
+    turn = turn.slice(portion.length);
+    if (turn.length > 0) setImmediate(commitTurn);
     endWaiting();
-    for (let index = 0; index < settled.length; index++) {
-      const redirect = settled[index] as Redirect;
+    for (let index = 0; index < portion.length; index++) {
+      const redirect = portion[index] as Redirect;
       const verdict = verdicts?.[index] ?? 'stored';
       if (verdict === 'stored') account(redirect);
       redirect.settle(verdict === 'stored' ? 'redirect' : verdict);
@@ -190,7 +191,7 @@ export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
 
   /** False: another process writes just now. */
   function storePortion(): boolean {
-    const portion = pending.slice(0, CATCH_UP_MAX);
+    const portion = pending.slice(0, TRANSACTION_MAX);
     if (journal.append(portion.map((click) => ({ click, quota: null }))) === 'busy') return false;
     pending.splice(0, portion.length);
     for (const { reason } of portion) ledger.catchUp(reason);
@@ -220,8 +221,4 @@ export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
       ledger.dropPending();
     },
   };
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

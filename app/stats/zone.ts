@@ -4,6 +4,7 @@
  */
 
 import { Temporal } from 'temporal-polyfill';
+import { nextTurn } from '../kernel/portions.ts';
 
 /** From `fromMs` to before `toMs` the clocks show UTC + `offsetMs`. */
 export interface ZoneSegment {
@@ -45,7 +46,7 @@ async function listSegments(from: Temporal.ZonedDateTime, toMs: number): Promise
       offsetMs: start.offsetNanoseconds / 1e6,
     });
     start = next;
-    if (segments.length % CHANGES_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
+    if (segments.length % CHANGES_PER_TURN === 0) await nextTurn();
   }
   return segments;
 }

@@ -1,10 +1,10 @@
 /** Single clicks of a link over Kysely, in the order of time. */
 
 import { type Kysely, sql } from 'kysely';
+import { nextTurn } from '../kernel/portions.ts';
 import type { ClickLog, ClickPageQuery, LoggedClick } from '../stats/click-log.ts';
 import { OTHER_VALUE } from '../stats/read-stats.ts';
 import { OTHER_WORD, toReason } from './click-rows.ts';
-import { nextTurn } from './click-scope.ts';
 import type { Dialect } from './dialect.ts';
 import { createReading } from './reading.ts';
 import type { Tables } from './tables.ts';

@@ -4,6 +4,7 @@
  */
 
 import { type Kysely, sql } from 'kysely';
+import { nextTurn } from '../kernel/portions.ts';
 import type { Scope } from '../stats/stats-store.ts';
 import type { Dialect } from './dialect.ts';
 import type { Tables } from './tables.ts';
@@ -89,9 +90,4 @@ async function weigh({ clicks, dialect }: ScopeDeps, ids: readonly number[]): Pr
     select link_id, sum(clicks) as clicks from click_totals
     where link_id in ${dialect.idsIn(ids)} group by link_id`.execute(clicks);
   return rows.map((row) => ({ id: row.link_id, clicks: Number(row.clicks) }));
-}
-
-/** SQLite answers without a turn of the event loop, however long a reading takes. */
-export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

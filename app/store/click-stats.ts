@@ -4,6 +4,7 @@
  */
 
 import { type Kysely, sql } from 'kysely';
+import { nextTurn } from '../kernel/portions.ts';
 import { QUARTER_MS, type Run, type TimeRange } from '../stats/plan.ts';
 import {
   BREAKDOWNS,
@@ -20,7 +21,6 @@ import {
   type LinkPortion,
   type LinkWeight,
   listPortions,
-  nextTurn,
   type ScopeDeps,
   toPortions,
 } from './click-scope.ts';

@@ -10,6 +10,7 @@
 
 import { type Kysely, sql } from 'kysely';
 import { AppError } from '../kernel/errors.ts';
+import { nextTurn } from '../kernel/portions.ts';
 import type { Dialect } from './dialect.ts';
 import type { Tables } from './tables.ts';
 
@@ -133,8 +134,4 @@ export function createGroupCommit(db: Kysely<Tables>, deps: GroupCommitDeps): Gr
       while (committing !== null) await committing;
     },
   };
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,9 +1,9 @@
 /** Keys of links that look like another one, over Kysely: through the indexes that are there, a bounded number of rows each. */
 
 import { type Kysely, sql } from 'kysely';
+import { nextTurn } from '../kernel/portions.ts';
 import { PRIMARY_DOMAIN } from '../links/link.ts';
 import type { NearKeyStore } from '../links/near-keys.ts';
-import { nextTurn } from './click-scope.ts';
 import type { Dialect } from './dialect.ts';
 import { createReading } from './reading.ts';
 import { foldCase } from './search-text.ts';

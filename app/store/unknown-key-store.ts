@@ -1,8 +1,8 @@
 /** Unknown keys over Kysely: at most `KEYS_A_DAY` of each day, for `DAYS` days. */
 
 import { type Kysely, sql } from 'kysely';
+import { nextTurn } from '../kernel/portions.ts';
 import type { UnknownKeyHits, UnknownKeyStore } from '../stats/unknown-keys.ts';
-import { nextTurn } from './click-scope.ts';
 import type { Dialect } from './dialect.ts';
 import { createReading } from './reading.ts';
 import type { Tables } from './tables.ts';

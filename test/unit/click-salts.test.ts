@@ -89,6 +89,20 @@ t.test('visitors are hashed with the shared salt as soon as there is one', async
   t.equal(hash(...at(101)), shared);
 });
 
+t.test(
+  'a last click of the day is hashed as those before it, though another process has begun the next',
+  async (t) => {
+    const dataDir = t.testdir();
+    const [one, other] = [await open(t, dataDir), await open(t, dataDir)];
+    const hash = createVisitorHash(one.salts);
+    const at = (day: number) => ['203.0.113.7', 'agent', day * DAY_MS] as const;
+    const before = hash(...at(TODAY));
+    createVisitorHash(other.salts)(...at(TODAY + 1));
+    t.equal(hash(...at(TODAY)), before);
+    t.same(queryClicks(dataDir, 'select day from salts'), [{ day: TODAY + 1 }]);
+  },
+);
+
 t.test('a clock that goes back and forth over midnight knows its visitors again', async (t) => {
   const dataDir = t.testdir();
   const { salts } = await open(t, dataDir);

@@ -239,6 +239,31 @@ t.test('what waits is bounded, and what is beyond is dropped and counted', async
   t.ok(isBalanced());
 });
 
+t.test(
+  'a turn of more than a transaction may have is stored in portions, each answered at once',
+  async (t) => {
+    const { record, batches, fates, ledger, isBalanced, turn } = start();
+    for (let n = 0; n < 2500; n++) record(clickOn(n));
+    await turn();
+    t.same([batches.length, fates.length], [1, 1000]);
+    record(clickOn(2500));
+    await turn();
+    await turn();
+    t.same(
+      batches.map((batch) => batch.length),
+      [1000, 1000, 501],
+    );
+    t.same(
+      batches.flat().map(({ click }) => click?.linkId),
+      Array.from({ length: 2501 }, (_, n) => n),
+      'in their order',
+    );
+    t.equal(fates.length, 2501);
+    t.match(ledger.read(), { served: 2501, counted: { human: 2501 } });
+    t.ok(isBalanced());
+  },
+);
+
 t.test('closing stores what waits', async (t) => {
   const { record, journal, clock, writer, ledger, log, turn } = start();
   journal.answer = () => {

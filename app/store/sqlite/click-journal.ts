@@ -108,11 +108,10 @@ function createQuotaTaker(connection: Database.Database): (quota: Quota) => Verd
   );
   const usedOf = connection.prepare<[number], number>('select used from quotas where link_id = ?').pluck();
   const open = connection.prepare<[number]>('insert into quotas (link_id, used) values (?, 1)');
-  const madeAtSeq =
-    connection
-      .prepare<[], number>("select value from click_state where name = 'made_at_seq'")
-      .pluck()
-      .get() ?? 0;
+  const madeAtSeq = connection
+    .prepare<[], number>("select value from click_state where name = 'made_at_seq'")
+    .pluck()
+    .get() as number;
 
   return ({ linkId, clicksMax, setBySeq, isOnlyAsked }) => {
     if (!isOnlyAsked && take.run(linkId, clicksMax).changes === 1) return 'stored';

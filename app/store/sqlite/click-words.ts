@@ -5,11 +5,15 @@
 
 import type Database from 'better-sqlite3';
 import { LRUCache } from 'lru-cache';
-import { WORD_KINDS, type WordKind } from '../click-rows.ts';
+import { WORD_KINDS } from '../click-rows.ts';
+
+/** The kinds that clicks name. */
+const KINDS = ['agent', 'referrer', 'language', 'country'] as const;
+type Kind = (typeof KINDS)[number];
 
 export interface ClickWords {
   /** The number of a text; null stays null. `OTHER` once there are too many of the kind. */
-  idOf(kind: WordKind, text: string | null): number | null;
+  idOf(kind: Kind, text: string | null): number | null;
   /** What was made is committed. */
   keep(): void;
   /** What was made since the last `keep` was rolled back. */
@@ -40,14 +44,17 @@ export function createClickWords(connection: Database.Database, kindMax = KIND_M
     connection.prepare<[], [number, number]>('select kind, count(*) from words group by kind').raw().all(),
   );
   const words = Object.fromEntries(
-    Object.entries(WORD_KINDS).map(([kind, number]) => [
+    KINDS.map((kind) => [
       kind,
-      { ids: new LRUCache<string, number>({ max: REMEMBERED_MAX }), count: counts.get(number) ?? 0 },
+      {
+        ids: new LRUCache<string, number>({ max: REMEMBERED_MAX }),
+        count: counts.get(WORD_KINDS[kind]) ?? 0,
+      },
     ]),
-  ) as Record<WordKind, Words>;
-  let made: { readonly kind: WordKind; readonly text: string }[] = [];
+  ) as Record<Kind, Words>;
+  let made: { readonly kind: Kind; readonly text: string }[] = [];
 
-  function make(kind: WordKind, text: string): number {
+  function make(kind: Kind, text: string): number {
     words[kind].count++;
     made.push({ kind, text });
     return insert.get(WORD_KINDS[kind], text) as number;
