@@ -26,6 +26,7 @@ import { createClickWaits, registerLedger } from './health/click-metrics.ts';
 import { registerDrift } from './health/drift-metric.ts';
 import { createMetrics, type Metrics } from './health/metrics.ts';
 import { createReadiness, type Readiness } from './health/readiness.ts';
+import { createSli } from './health/sli.ts';
 import { createErrorAnswerer } from './http/answer-error.ts';
 import { createApp } from './http/app.ts';
 import {
@@ -109,6 +110,8 @@ export interface ClickFigures extends LedgerFigures {
 const STORE_CLICKS_MAX_MS = 3000;
 /** How old figures of clicks are that nobody asks for. */
 const FOLD_EVERY_MS = 1000;
+/** What a process that is killed may lose of its service level, beside the minute that is not over. */
+const SLI_EVERY_MS = 5000;
 /** How soon the clicks of a purged link begin to go. */
 const UPKEEP_EVERY_MS = 1000;
 
@@ -189,6 +192,15 @@ export async function createContext(
     },
     onDropped: (clicks) => logger.error({ clicks }, 'clicks were lost: they could not be stored in time'),
     onWaited: clickWaits.observe,
+  });
+
+  const sli = createSli({ clock, store: store.sli });
+  const sliFlushing = startBackground({
+    clock,
+    everyMs: SLI_EVERY_MS,
+    work: () => sli.flush(),
+    onFailed: (err) => logger.warn({ err }, 'the service level cannot be noted, and waits'),
+    onRecovered: () => logger.info('the service level is noted again'),
   });
 
   const unknownKeys = createUnknownKeys({
@@ -312,6 +324,7 @@ export async function createContext(
           clock,
           logRequest,
           metrics,
+          observeRedirect: sli.observe,
           securityHeaders,
           answerError,
           readClientAddress,
@@ -341,6 +354,8 @@ export async function createContext(
     async close() {
       await clickWriter.close(STORE_CLICKS_MAX_MS);
       await Promise.all([folding.close(), upkeep.close(), nights.close()]);
+      await sliFlushing.close();
+      await sli.flush({ all: true }).catch((err) => logger.warn({ err }, 'the last minute was not noted'));
       await unknownKeys.flush().catch((err) => logger.warn({ err }, 'the last unknown keys were not noted'));
       await store.close();
     },

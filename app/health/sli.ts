@@ -14,7 +14,10 @@ export interface SliTally {
 }
 
 export interface SliStore {
-  /** Adds to what is stored of a minute, as another process may have served it too. Minutes are counted since the epoch. */
+  /**
+   * Adds to what is stored of a minute, as another process may have served it too, and forgets minutes that are older than
+   * `SLI_DAYS`. Minutes are counted since the epoch.
+   */
   addToMinute(minute: number, tally: SliTally): Promise<void>;
   /** Everything from `minute` on. */
   sumSince(minute: number): Promise<SliTally>;
@@ -28,6 +31,8 @@ export interface Sli {
 }
 
 export const GOOD_WITHIN_S = 0.2;
+/** A budget of 30 days, and some to look back. */
+export const SLI_DAYS = 40;
 /** Minutes that may wait for the disk: an hour. Beyond it the oldest is forgotten. */
 const WAITING_MAX = 60;
 const MINUTE_MS = 60_000;
@@ -60,12 +65,10 @@ export function createSli({ clock, store }: { clock: Clock; store: SliStore }): 
       for (const [minute, tally] of minutes) {
         if (minute === present && !all) continue;
         minutes.delete(minute);
-        try {
-          await store.addToMinute(minute, tally);
-        } catch (error) {
+        await store.addToMinute(minute, tally).catch((error: unknown) => {
           minutes.set(minute, tally);
           throw error;
-        }
+        });
       }
     },
   };

@@ -20,6 +20,8 @@ export interface EnvelopeDeps {
   /** Null: lines of requests are below the level that is logged. */
   readonly logRequest: RequestLog | null;
   readonly metrics: Metrics;
+  /** Told of each answer to a request for a key. */
+  readonly observeRedirect: (status: number, seconds: number) => void;
   readonly securityHeaders: HeaderList;
   readonly answerError: ErrorAnswerer;
   readonly readClientAddress: (request: IncomingMessage) => string;
@@ -36,7 +38,9 @@ export interface Envelope {
 }
 
 export function createEnvelope(deps: EnvelopeDeps): Envelope {
-  const { clock, logRequest, metrics, securityHeaders, answerError, readClientAddress, lane, app } = deps;
+  const { clock, logRequest, metrics, observeRedirect, securityHeaders, answerError, readClientAddress } =
+    deps;
+  const { lane, app } = deps;
 
   return { handle: serve, onClosed };
 
@@ -79,8 +83,10 @@ export function createEnvelope(deps: EnvelopeDeps): Envelope {
     const method = request.method as string;
     metrics.countRequest({ route, method: METHODS.has(method) ? method : 'other', status });
     metrics.requestDuration.observe(durationMs / 1000, route);
-    if (route === REDIRECT_ROUTE && status >= 300 && status < 400)
-      metrics.redirectDuration.observe(durationMs / 1000);
+    if (route === REDIRECT_ROUTE) {
+      observeRedirect(status, durationMs / 1000);
+      if (status >= 300 && status < 400) metrics.redirectDuration.observe(durationMs / 1000);
+    }
     const { requestId, traceId } = exchange;
     const path = readPath(request.url as string);
     logRequest?.({ timeMs: clock.nowMs(), method, path, route, status, durationMs, requestId, traceId });

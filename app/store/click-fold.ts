@@ -12,7 +12,7 @@ import { describeAgent } from '../clicks/agent.ts';
 import { addVisitors } from '../clicks/sketch.ts';
 import { DAY_MS } from '../clicks/visitor.ts';
 import { nextTurn } from '../kernel/portions.ts';
-import { ALL_LINKS, NO_WORD, QUARTER_MS, REASON_NUMBERS, SEGMENT_SIZE, WORD_KINDS } from './click-rows.ts';
+import { ALL_LINKS, QUARTER_MS, REASON_NUMBERS, SEGMENT_SIZE, WORD_KINDS } from './click-rows.ts';
 import type { Dialect } from './dialect.ts';
 import type { OpenDatabase } from './sqlite/open-database.ts';
 import type { Tables } from './tables.ts';
@@ -157,9 +157,9 @@ async function countPortion(db: Kysely<Tables>, dialect: Dialect, portion: Porti
     await addCounts(db, 'click_totals', { ...counting, columns: {} });
     await addCounts(db, 'click_quarters', { ...counting, columns: { quarter: QUARTER } });
     for (const { kind, word, from: source } of DETAILS) {
-      const known = sql`coalesce(${word}, ${sql.lit(NO_WORD)})`;
-      const columns = { day: DAY, kind: sql.lit(WORD_KINDS[kind]), word: known };
-      await addCounts(db, 'click_details', { link, from: source, columns, range });
+      const columns = { day: DAY, kind: sql.lit(WORD_KINDS[kind]), word };
+      const where = sql`${range} and ${word} is not null`;
+      await addCounts(db, 'click_details', { link, from: source, columns, range: where });
     }
   }
   await countVisitors(db, dialect, range);
@@ -168,7 +168,7 @@ async function countPortion(db: Kysely<Tables>, dialect: Dialect, portion: Porti
 
 const QUARTER = sql`(at_ms / ${sql.lit(QUARTER_MS)})`;
 const DAY = sql`(at_ms / ${sql.lit(DAY_MS)})`;
-const WITH_AGENTS = sql`clicks left join agents on agents.id = clicks.agent`;
+const WITH_AGENTS = sql`clicks join agents on agents.id = clicks.agent`;
 /** What a click says, and what its agent says. */
 const DETAILS = [
   { kind: 'referrer', word: sql`referrer`, from: sql`clicks` },

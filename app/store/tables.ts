@@ -29,6 +29,7 @@ export interface Tables {
   click_details: ClickDetailTable;
   click_visitors: { link_id: number; day: number; sketch: Uint8Array };
   unknown_keys: { day: number; key: string; hits: number; last_seen_ms: number };
+  sli_minutes: { minute: number; good: number; total: number };
   click_schema_state: SchemaStateTable;
 }
 

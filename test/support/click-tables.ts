@@ -5,7 +5,7 @@ import Database from 'better-sqlite3';
 import { CLICK_REASONS, type Click, type ClickReason } from '../../app/clicks/click.ts';
 import { countVisitors } from '../../app/clicks/sketch.ts';
 import { DAY_MS } from '../../app/clicks/visitor.ts';
-import { NO_WORD, QUARTERS_OF_DAY, REASON_NUMBERS, WORD_KINDS } from '../../app/store/click-rows.ts';
+import { QUARTERS_OF_DAY, REASON_NUMBERS, WORD_KINDS } from '../../app/store/click-rows.ts';
 
 /** Counts by `link reason`, `link day reason`, `link day reason kind word`, and visitors by `link day`. */
 export interface TierCounts {
@@ -30,8 +30,7 @@ export function readTiers(dataDir: string): TierCounts {
     );
     const totals = db.prepare<[], [number, number, number]>('select * from click_totals');
     const details = db.prepare<[], [number, number, number, number, string, number]>(
-      `select link_id, day, reason, click_details.kind, 
-         case word when ${NO_WORD} then 'none' else coalesce(text, 'other') end, clicks
+      `select link_id, day, reason, click_details.kind, coalesce(text, 'other'), clicks
        from click_details left join words on words.id = word`,
     );
     const visitors = db.prepare<[], [number, number, Uint8Array]>('select * from click_visitors');
@@ -67,8 +66,6 @@ function toRecord<T>(rows: readonly T[], read: (row: T) => [unknown[], number]):
 /** What the words of an agent mean, for the agents that a test sends. */
 export type AgentWords = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
-const NO_AGENT = { browser: null, os: null, device: null };
-
 /** The same counts, made the slow and simple way. */
 export function recount(clicks: readonly Click[], agents: AgentWords): TierCounts {
   const totals: Record<string, number> = {};
@@ -81,12 +78,12 @@ export function recount(clicks: readonly Click[], agents: AgentWords): TierCount
   for (const click of clicks) {
     const { reason, visitor, referrer, language, country, agent } = click;
     const day = Math.floor(click.atMs / DAY_MS);
-    const words = { referrer, language, country, ...NO_AGENT, ...agents[agent ?? ''] };
+    const words = { referrer, language, country, ...agents[agent ?? ''] };
     for (const link of [click.linkId, 0]) {
       add(totals, link, reason);
       add(days, link, day, reason);
       for (const [kind, word] of Object.entries(words)) {
-        add(details, link, day, reason, kind, word ?? 'none');
+        if (word !== null) add(details, link, day, reason, kind, word);
       }
       if (reason === 'human' && visitor !== null) {
         const key = `${link} ${day}`;

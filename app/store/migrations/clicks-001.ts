@@ -172,5 +172,13 @@ export const clicksMigration: Migration = {
       .addPrimaryKeyConstraint('unknown_keys_pk', ['day', 'key'])
       .modifyEnd(clustered)
       .execute();
+
+    // The share of redirects that were answered well and in time, by minute: what an error budget is made of.
+    await db.schema
+      .createTable('sli_minutes')
+      .addColumn('minute', dialect.numberType, (column) => column.primaryKey())
+      .addColumn('good', 'bigint', (column) => column.notNull())
+      .addColumn('total', 'bigint', (column) => column.notNull())
+      .execute();
   },
 };

@@ -9,6 +9,7 @@ import type { ApiKeyStore } from '../../auth/api-key.ts';
 import type { ClickTiers } from '../../clicks/click-tiers.ts';
 import type { PurgedLinks } from '../../clicks/purger.ts';
 import type { DrainStore } from '../../health/drain.ts';
+import type { SliStore } from '../../health/sli.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { AppError } from '../../kernel/errors.ts';
 import type { LinkStore } from '../../links/link-store.ts';
@@ -27,6 +28,7 @@ import type { MigrateMode } from '../migrations/migrate.ts';
 import { LINK_SCHEMA, SCHEMA_VERSION } from '../migrations/migrations.ts';
 import { createNearKeyStore } from '../near-keys.ts';
 import { createPurgedLinks } from '../purged-links.ts';
+import { createSliStore } from '../sli-store.ts';
 import { createUnknownKeyStore } from '../unknown-key-store.ts';
 import { createSqliteDialect } from './dialect.ts';
 import { type ClicksDb, openClicksDb } from './open-clicks-db.ts';
@@ -42,6 +44,7 @@ export interface Store {
   readonly tiers: ClickTiers;
   readonly purgedLinks: PurgedLinks;
   readonly clickLog: ClickLog;
+  readonly sli: SliStore;
   readonly unknownKeys: UnknownKeyStore;
   readonly nearKeys: NearKeyStore;
   /** Reads as a redirect does; throws when that fails, or when the schema has become too new for this code. */
@@ -102,6 +105,7 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
     clickLog: createClickLog({ clicks: clicksReader, dialect }),
     tiers: createClickTierStore({ open: clicks.database, dialect }),
     purgedLinks: createPurgedLinks({ reader, dialect }),
+    sli: createSliStore({ open: clicks.database, dialect }),
     unknownKeys: createUnknownKeyStore({
       reader: clicksReader,
       writer: () => clicks.database().writer,
