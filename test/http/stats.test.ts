@@ -192,6 +192,18 @@ t.test('rankings are cut, and what came when there were too many words has a nam
   t.equal(three.referrers?.length, 3);
 });
 
+t.test('a word that is gone is one that is not known', async (t) => {
+  const service = await startWithClicks(t);
+  const { id } = await makeLink(service.ask, { key: 'autumn', url: 'https://example.com/' });
+  service.file.store([{ ...PLAIN_CLICK, linkId: id, atMs: NOW_MS - 1, referrer: 'a.example' }]);
+  service.file.recount();
+  service.file.connection.exec('delete from words');
+  const { top } = await readStats(service, '/api/v1/links/autumn/stats');
+  t.strictSame(top.referrers, [{ value: null, clicks: 1 }]);
+  const { body } = await service.ask('GET', '/api/v1/links/autumn/clicks');
+  t.match(body, { items: [{ referrer: null }] });
+});
+
 t.test('all links, or those that have a tag now', async (t) => {
   const service = await startWithClicks(t);
   const a = await makeLink(service.ask, { key: 'a', url: 'https://example.com/', tags: ['print', 'öl'] });

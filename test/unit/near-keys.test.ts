@@ -83,6 +83,7 @@ t.test('close keys are found, nearest first, and none that is further', async (t
   t.strictSame(await near('nothing-like-it'), []);
   await make('autumn1', 'autumn2', 'autumn3', 'autumn4');
   t.strictSame(await near('autumns'), ['autumn', 'autumn1', 'autumn2'], 'three at most');
+  t.strictSame(await near('autumn33'), ['autumn3', 'autumn', 'autumn1'], 'equals in their order');
 });
 
 t.test('every key that is one edit away is found', async (t) => {

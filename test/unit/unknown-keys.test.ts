@@ -146,6 +146,18 @@ t.test(
   },
 );
 
+t.test('a key has to be hit more often than a tracked one to take its place', async (t) => {
+  const { unknown, hits } = startCounting();
+  for (let key = 0; key < TRACKED_MAX; key++) {
+    for (let times = 0; times < 300; times++) unknown.note(`key-${key}`);
+  }
+  // The sketch counts to 255.
+  for (let times = 0; times < 300; times++) unknown.note('late');
+  await unknown.flush();
+  t.equal(hits.get('late'), undefined);
+  t.equal(hits.size, TRACKED_MAX);
+});
+
 t.test('a redirect that finds nothing costs about as little in a flood', async (t) => {
   const { unknown } = startCounting();
   const random = createRandom(SEED);
@@ -161,6 +173,7 @@ t.test('hits are added up over days and processes, and the rarest keys of a day 
   const store = await openStore({ dataDir: t.testdir() });
   t.teardown(() => store.close());
   const { addUnknownKeys, pruneUnknownKeys, listUnknownKeys } = store.unknownKeys;
+  t.strictSame(await listUnknownKeys(0, 10), []);
   await addUnknownKeys(20_000, [{ key: 'a', hits: 5, lastSeenMs: 1 }]);
   await addUnknownKeys(20_001, [
     { key: 'a', hits: 1, lastSeenMs: 9 },
@@ -174,6 +187,16 @@ t.test('hits are added up over days and processes, and the rarest keys of a day 
   ]);
   t.strictSame(await listUnknownKeys(20_001, 1), [{ key: 'b', hits: 7, lastSeenMs: 4 }]);
   t.strictSame(await listUnknownKeys(20_002, 1), []);
+  await addUnknownKeys(19_999, [{ key: 'y', hits: 1, lastSeenMs: 1 }]);
+  await addUnknownKeys(20_000, [
+    { key: 'x', hits: 1, lastSeenMs: 1 },
+    { key: 'z', hits: 1, lastSeenMs: 1 },
+  ]);
+  t.strictSame(
+    (await listUnknownKeys(0, 10)).map(({ key }) => key),
+    ['a', 'b', 'x', 'y', 'z'],
+    'equals in their order',
+  );
 
   for (let index = 0; index < KEYS_A_DAY; index += 200) {
     const keys = Array.from({ length: 200 }, (_, at) => ({
