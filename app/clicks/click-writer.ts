@@ -70,7 +70,7 @@ export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
   let busySinceMs: number | null = null;
   const pending: Click[] = [];
   let failure: unknown = null;
-  let recovering: Promise<void> = Promise.resolve();
+  let catchingUp: Promise<void> = Promise.resolve();
   let isClosing = false;
   const startFailure = journal.failure();
   if (startFailure !== null) fail(startFailure);
@@ -139,7 +139,7 @@ export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
     failure = error;
     onFailed(error);
     settleUnstored();
-    recovering = recover();
+    void recover();
   }
 
   function settleUnstored(): void {
@@ -166,9 +166,9 @@ export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
   }
 
   async function recover(): Promise<void> {
-    while (failure !== null && !isClosing) {
-      await clock.sleep(RETRY_MS);
-      await catchUp();
+    for (await clock.sleep(RETRY_MS); failure !== null && !isClosing; await clock.sleep(RETRY_MS)) {
+      catchingUp = catchUp();
+      await catchingUp;
     }
   }
 
@@ -211,10 +211,10 @@ export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
       isClosing = true;
       const untilMs = clock.monotonicMs() + deadlineMs;
       while (turn.length > 0) await clock.sleep(BUSY_WAIT_MS);
-      await recovering;
-      while (failure !== null && clock.monotonicMs() < untilMs) {
+      await catchingUp;
+      while (pending.length > 0 && clock.monotonicMs() < untilMs) {
         await catchUp();
-        if (failure !== null) await clock.sleep(RETRY_MS);
+        if (pending.length > 0) await clock.sleep(RETRY_MS);
       }
       if (pending.length === 0) return;
       onDropped(pending.length);

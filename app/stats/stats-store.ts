@@ -12,15 +12,22 @@ export type Scope = { readonly linkId: number } | { readonly tag: string } | 'al
 export const BREAKDOWNS = ['referrer', 'country', 'browser', 'os', 'device', 'language'] as const;
 export type Breakdown = (typeof BREAKDOWNS)[number];
 
-/** The number of a text. Null: not known, or none · `other`: there were more texts than are kept. */
+/** The number of a text. `other`: there were more texts than are kept · null: not known, or none. */
 export type Word = number | 'other' | null;
+
+export interface ClickSink {
+  click(atMs: number, reason: ClickReason): void;
+}
 
 export interface TierSink {
   /** Clicks from `atMs` on, up to the next edge at most. */
   count(atMs: number, reason: ClickReason, clicks: number): void;
+  /** Clicks of the days that are read which are in no run. */
+  countBeside(reason: ClickReason, clicks: number): void;
   /** Clicks of a day of UTC of which no more is known than that. Days are counted since the epoch. */
   countDay(day: number, reason: ClickReason, clicks: number): void;
-  detail(breakdown: Breakdown, word: Word, reason: ClickReason, clicks: number): void;
+  /** Clicks of the days that are read; those without a word are not handed over. */
+  detail(breakdown: Breakdown, word: Exclude<Word, null>, reason: ClickReason, clicks: number): void;
   /** The sketch of the visitors of a link on a day. */
   visitors(day: number, sketch: Uint8Array): void;
 }
@@ -34,9 +41,9 @@ export interface StatsStore {
     scope: Scope,
     ranges: readonly TimeRange[],
     clicksMax: number,
-    sink: Pick<TierSink, 'count'>,
+    sink: ClickSink,
   ): Promise<ClicksOutcome>;
-  /** Quarters of the plan's runs; and of the days from `fromDay` to before `toDay` what is counted by day. */
+  /** All quarters of the days from `fromDay` to before `toDay`, those of the plan's runs apart; and what is counted by day. */
   readTiers(
     scope: Scope,
     runs: ReadingPlan['runs'],

@@ -4,16 +4,16 @@ import { CLICK_REASONS, type ClickReason } from '../clicks/click.ts';
 import { countVisitors, mergeSketches } from '../clicks/sketch.ts';
 import { DAY_MS } from '../clicks/visitor.ts';
 import { nextTurn } from '../kernel/portions.ts';
-import { BREAKDOWNS, type Breakdown, type TierSink, type Word } from './stats-store.ts';
+import { BREAKDOWNS, type Breakdown, type ClickSink, type TierSink, type Word } from './stats-store.ts';
 
 export type ReasonCounts = Record<ClickReason, number>;
 
-export interface Tally extends TierSink {
+export interface Tally extends TierSink, ClickSink {
   /** One for each bucket: the edges but the last. */
   readonly series: readonly ReasonCounts[];
   /** Whether a day of which no more is known was cut by an edge. */
   hasCutDays(): boolean;
-  /** The words of a breakdown that most clicks have, and how many. */
+  /** The words of a breakdown that most clicks have, and how many; null for those that have none. */
   top(breakdown: Breakdown, limit: number): [Word, number][];
   /** The sum over days: who comes on two days is two visitors. Gives way between. */
   countVisitors(): Promise<number>;
@@ -33,21 +33,36 @@ export function createTally({ edges, reasons }: TallyOptions): Tally {
   const words = new Map(BREAKDOWNS.map((breakdown) => [breakdown, new Map<Word, number>()]));
   const sketches = new Map<number, Uint8Array>();
   let hasCutDays = false;
+  /** Of the days that rankings are of. */
+  let clicksOfDays = 0;
 
-  function count(atMs: number, reason: ClickReason, clicks: number): void {
+  function addToSeries(atMs: number, reason: ClickReason, clicks: number): void {
     const bucket = series[findBucket(edges, atMs)];
     if (bucket !== undefined) bucket[reason] += clicks;
   }
 
+  function addToDays(reason: ClickReason, clicks: number): void {
+    if (reasons.has(reason)) clicksOfDays += clicks;
+  }
+
   return {
     series,
-    count,
+
+    click: (atMs, reason) => addToSeries(atMs, reason, 1),
+
+    count(atMs, reason, clicks) {
+      addToSeries(atMs, reason, clicks);
+      addToDays(reason, clicks);
+    },
+
+    countBeside: addToDays,
 
     /** What is known of a day counts where its noon is. */
     countDay(day, reason, clicks) {
       const startMs = day * DAY_MS;
       hasCutDays ||= findBucket(edges, startMs) !== findBucket(edges, startMs + DAY_MS - 1);
-      count(startMs + DAY_MS / 2, reason, clicks);
+      addToSeries(startMs + DAY_MS / 2, reason, clicks);
+      addToDays(reason, clicks);
     },
 
     detail(breakdown, word, reason, clicks) {
@@ -64,7 +79,10 @@ export function createTally({ edges, reasons }: TallyOptions): Tally {
     hasCutDays: () => hasCutDays,
 
     top(breakdown, limit) {
-      const counts = [...(words.get(breakdown) as Map<Word, number>)];
+      const known = words.get(breakdown) as Map<Word, number>;
+      const rest = [...known.values()].reduce((left, clicks) => left - clicks, clicksOfDays);
+      // Details may have got ahead of counts that were read a moment before.
+      const counts: [Word, number][] = rest > 0 ? [...known, [null, rest]] : [...known];
       return counts.sort((a, b) => b[1] - a[1] || rank(a[0]) - rank(b[0])).slice(0, limit);
     },
 

@@ -29,8 +29,6 @@ export const WORD_KINDS = {
 } as const;
 export type WordKind = keyof typeof WORD_KINDS;
 
-/** `word` of a count of clicks of which it is not known, or which have none. */
-export const NO_WORD = -1;
 /** Every text that came once its kind was full: whoever sends a new header with each request must not fill the disk. */
 export const OTHER_WORD = 0;
 

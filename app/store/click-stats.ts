@@ -9,13 +9,14 @@ import { QUARTER_MS, type Run, type TimeRange } from '../stats/plan.ts';
 import {
   BREAKDOWNS,
   type Breakdown,
+  type ClickSink,
   type ClicksOutcome,
   type Scope,
   type StatsStore,
   type TierSink,
   type Word,
 } from '../stats/stats-store.ts';
-import { NO_WORD, OTHER_WORD, toReason, WORD_KINDS } from './click-rows.ts';
+import { OTHER_WORD, toReason, WORD_KINDS } from './click-rows.ts';
 import {
   LINKS_MAX,
   type LinkPortion,
@@ -36,6 +37,7 @@ export interface ClickStatsDeps {
   readonly dialect: Dialect;
 }
 
+const QUARTERS_A_DAY = 96;
 /** Quarters of one link that one statement adds up: two weeks, at most 6,720 rows. A multiple of every width of cells. */
 const QUARTERS_MAX = 1344;
 const DAYS_MAX = 1000;
@@ -79,6 +81,7 @@ async function readTiers(deps: ScopeDeps, question: TierQuestion): Promise<void>
   const { scope, runs, days, sink } = question;
   for await (const portion of listPortions(deps, scope)) {
     for (const run of runs) await readRun(deps, portion, run, sink);
+    for (const gap of gapsOf(runs, days)) await readGap(deps, portion, gap, sink);
     await readDays(deps, portion, days, sink);
     await (portion.isHeavy ? readDetailsOfOne : readDetails)(deps, portion, days, sink);
     await readSketches(deps, portion, days, sink);
@@ -107,6 +110,32 @@ async function readRun({ clicks, dialect }: ScopeDeps, portion: LinkPortion, run
 }
 
 type Days = TierQuestion['days'];
+
+/** The quarters of whole days that are in no run. */
+function gapsOf(runs: readonly Run[], { fromDay, toDay }: Days): [number, number][] {
+  const starts = [fromDay * QUARTERS_A_DAY, ...runs.map(({ toQuarter }) => toQuarter)];
+  const ends = [...runs.map(({ fromQuarter }) => fromQuarter), toDay * QUARTERS_A_DAY];
+  return starts
+    .map((start, index): [number, number] => [start, ends[index] as number])
+    .filter(([start, end]) => start < end);
+}
+
+async function readGap(
+  { clicks, dialect }: ScopeDeps,
+  portion: LinkPortion,
+  [fromQuarter, toQuarter]: readonly [number, number],
+  sink: TierSink,
+) {
+  const size = portion.isHeavy ? QUARTERS_MAX : toQuarter - fromQuarter;
+  for (const [from, to] of partsOf(fromQuarter, toQuarter, size)) {
+    const { rows } = await sql<{ reason: number; clicks: number | string }>`
+      select reason, sum(clicks) as clicks from click_quarters
+      where link_id in ${dialect.idsIn(portion.ids)} and quarter >= ${from} and quarter < ${to}
+      group by reason`.execute(clicks);
+    for (const row of rows) sink.countBeside(toReason(row.reason), Number(row.clicks));
+    await nextTurn();
+  }
+}
 
 async function readDays(
   { clicks, dialect }: ScopeDeps,
@@ -199,7 +228,7 @@ interface ClickQuestion {
   readonly scope: Scope;
   readonly ranges: readonly TimeRange[];
   readonly clicksMax: number;
-  readonly sink: Pick<TierSink, 'count'>;
+  readonly sink: ClickSink;
 }
 
 async function readClicks(deps: ScopeDeps, question: ClickQuestion): Promise<ClicksOutcome> {
@@ -207,16 +236,11 @@ async function readClicks(deps: ScopeDeps, question: ClickQuestion): Promise<Cli
   const earliestMs = Math.min(...ranges.map(({ fromMs }) => fromMs));
   if (earliestMs < (await readKeptFromMs(deps))) return 'gone';
   let count = 0;
-  const counting: ClickQuestion['sink'] = {
-    count(atMs, reason, clicks) {
-      count += clicks;
-      sink.count(atMs, reason, clicks);
-    },
-  };
   const portions = scope === 'all' ? listAllPortions(deps, ranges) : listEach(deps, scope, ranges);
   for await (const { portion, range } of portions) {
     for await (const rows of readRange(deps, portion, range)) {
-      for (const { at_ms: atMs, reason } of rows) counting.count(atMs, toReason(reason), 1);
+      for (const { at_ms: atMs, reason } of rows) sink.click(atMs, toReason(reason));
+      count += rows.length;
       if (count > clicksMax) return 'too_many';
       await nextTurn();
     }
@@ -328,7 +352,6 @@ const BREAKDOWN_BY_KIND: ReadonlyMap<number, Breakdown> = new Map(
   BREAKDOWNS.map((breakdown) => [WORD_KINDS[breakdown], breakdown]),
 );
 
-function toWord(word: number): Word {
-  if (word === NO_WORD) return null;
+function toWord(word: number): Exclude<Word, null> {
   return word === OTHER_WORD ? 'other' : word;
 }

@@ -4,9 +4,12 @@ import { type HttpService, makeKey, problem, startHttp, timeAfter } from '../sup
 import type { Operation } from '../support/openapi.ts';
 
 const OPERATIONS: Readonly<Record<string, readonly string[]>> = {
-  'links:read': ['listLinks', 'getLink', 'listLinkHistory', 'listEvents'],
+  'links:read': [
+    ...['listLinks', 'getLink', 'listLinkHistory', 'listEvents'],
+    ...['getLinkStats', 'getStats', 'listLinkClicks', 'exportLinkClicks', 'listUnknownKeys'],
+  ],
   'links:write': ['createLink', 'createLinks', 'putLink', 'patchLink', 'deleteLink', 'revertLink', 'shorten'],
-  admin: ['listApiKeys', 'createApiKey', 'deleteApiKey'],
+  admin: ['listApiKeys', 'createApiKey', 'deleteApiKey', 'getClickStorage'],
   none: ['home', 'healthz', 'readyz', 'openapi', 'followLink', 'inspectLink'],
 };
 const env = { ANONYMOUS_SHORTEN: 'false', AUTH_FAILURES_PER_MINUTE: '0' };

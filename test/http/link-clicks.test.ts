@@ -122,6 +122,7 @@ t.test('while clicks cannot be read links are shown without them', async (t) => 
     .map(({ msg }) => msg);
   t.same(told.sort(), [
     'clicks are stored and cannot be counted',
+    'clicks cannot be stored and wait in memory',
     'links are shown without their clicks',
     'purged or lost clicks cannot be looked for',
   ]);

@@ -30,6 +30,7 @@ t.test('the document lists every operation under a name of its own', async (t) =
     'deleteLink: DELETE /api/v1/links/{key}',
     'exportLinkClicks: GET /api/v1/links/{key}/clicks.csv',
     'followLink: GET /{key}',
+    'getClickStorage: GET /api/v1/clicks/storage',
     'getLink: GET /api/v1/links/{key}',
     'getLinkStats: GET /api/v1/links/{key}/stats',
     'getStats: GET /api/v1/stats',

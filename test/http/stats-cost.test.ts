@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap';
 import { type HttpService, makeLink, START, startHttp } from '../support/http.ts';
 import { type ClickFile, openClickFile, PLAIN_CLICK, type TestClick } from '../support/naive-tiers.ts';
-import { recordStatements } from '../support/statements.ts';
+import { watchStatements } from '../support/statements.ts';
 
 const NOW_MS = Date.parse(START);
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -47,22 +47,21 @@ function isReading(text: string): boolean {
   return /^\s*(?:select|insert|update|delete)\b/i.test(text) && !/\bapi_keys\b/.test(text);
 }
 
-async function countStatements({ ask }: HttpService, path: string): Promise<number> {
+async function countStatements(t: Test, { ask }: HttpService, path: string): Promise<number> {
   // The first answer prepares what is kept prepared, and is noted as a use of the key.
   await ask('GET', path);
-  const texts = await recordStatements(async () => {
-    const { status } = await ask('GET', path);
-    if (status !== 200) throw new Error(`${path} answers ${status}`);
-  });
-  return texts.filter(isReading).length;
+  const watch = watchStatements(t);
+  const { status } = await ask('GET', path);
+  if (status !== 200) throw new Error(`${path} answers ${status}`);
+  return watch.take().filter(({ sql }) => isReading(sql)).length;
 }
 
 t.test('twenty times the clicks cost no statement more', async (t) => {
   const few = await startWithClicks(t, 5);
   const many = await startWithClicks(t, 100);
   for (const path of PATHS) {
-    const count = await countStatements(many, path);
-    t.equal(count, await countStatements(few, path), path);
+    const count = await countStatements(t, many, path);
+    t.equal(count, await countStatements(t, few, path), path);
     t.ok(count <= 20, `${path}: ${count}`);
   }
 });
@@ -72,7 +71,7 @@ t.test(
   async (t) => {
     const service = await startWithClicks(t, 2500);
     for (const path of PATHS.slice(0, 7)) {
-      const count = await countStatements(service, path);
+      const count = await countStatements(t, service, path);
       t.ok(count <= 120, `${path}: ${count}`);
     }
   },
@@ -86,17 +85,17 @@ t.test('every statement finds its rows by an index', async (t) => {
     Array.from({ length: 2500 }, (_, index) => ({ ...PLAIN_CLICK, linkId: id, atMs: NOW_MS - 1 - index })),
   );
   service.file.recount();
-  const texts = await recordStatements(async () => {
-    for (const path of PATHS) await service.ask('GET', path);
-    await service.ask('GET', '/api/v1/links/heavy/stats?from=2026-01-31T11:59:58Z&to=2026-01-31T11:59:59Z');
-    await service.ask('GET', '/api/v1/stats?from=2026-01-31T11:59:58Z&to=2026-01-31T11:59:59Z');
-    await service.ask('GET', '/api/v1/links/heavy/clicks.csv');
-    const { body } = await service.ask('GET', '/api/v1/links/heavy/clicks?limit=2');
-    await service.ask(
-      'GET',
-      `/api/v1/links/heavy/clicks?limit=2&cursor=${(body as { next_cursor: string }).next_cursor}`,
-    );
-  });
+  const watch = watchStatements(t);
+  for (const path of PATHS) await service.ask('GET', path);
+  await service.ask('GET', '/api/v1/links/heavy/stats?from=2026-01-31T11:59:58Z&to=2026-01-31T11:59:59Z');
+  await service.ask('GET', '/api/v1/stats?from=2026-01-31T11:59:58Z&to=2026-01-31T11:59:59Z');
+  await service.ask('GET', '/api/v1/links/heavy/clicks.csv');
+  const { body } = await service.ask('GET', '/api/v1/links/heavy/clicks?limit=2');
+  await service.ask(
+    'GET',
+    `/api/v1/links/heavy/clicks?limit=2&cursor=${(body as { next_cursor: string }).next_cursor}`,
+  );
+  const texts = watch.take().map(({ sql }) => sql);
   const clickTexts = [...new Set(texts)].filter(
     (text) => isReading(text) && /\b(?:click|agents|words)/.test(text),
   );

@@ -7,13 +7,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { ClickReason } from '../../app/clicks/click.ts';
 import { addVisitors } from '../../app/clicks/sketch.ts';
-import {
-  NO_WORD,
-  REASON_NUMBERS,
-  SEGMENT_SIZE,
-  WORD_KINDS,
-  type WordKind,
-} from '../../app/store/click-rows.ts';
+import { REASON_NUMBERS, SEGMENT_SIZE, WORD_KINDS, type WordKind } from '../../app/store/click-rows.ts';
 
 /** A click with what is known of it; null where nothing is. */
 export interface TestClick {
@@ -185,12 +179,13 @@ function countRows(connection: Database.Database, rows: readonly Row[]): void {
     counts.set(text, (counts.get(text) ?? 0) + 1);
   };
   for (const row of rows) {
-    const agent = agents.get(row.agent ?? NO_WORD);
+    const agent = row.agent === null ? undefined : agents.get(row.agent);
     const words = { ...row, browser: agent?.browser, os: agent?.os, device: agent?.device };
     add('click_totals', row.link_id, row.reason);
     add('click_quarters', row.link_id, Math.floor(row.at_ms / (DAY_MS / QUARTERS_A_DAY)), row.reason);
     for (const kind of ['referrer', 'language', 'country', 'browser', 'os', 'device'] as const) {
-      add('click_details', row.link_id, dayOf(row), row.reason, WORD_KINDS[kind], words[kind] ?? NO_WORD);
+      const word = words[kind] ?? null;
+      if (word !== null) add('click_details', row.link_id, dayOf(row), row.reason, WORD_KINDS[kind], word);
     }
   }
   for (const [text, clicks] of counts) {

@@ -46,15 +46,3 @@ function statementPrototype(): Record<(typeof METHODS)[number], unknown> {
     db.close();
   }
 }
-
-/** The texts of all statements that are run until `work` is done, in their order. */
-export async function recordStatements(work: () => Promise<unknown>): Promise<string[]> {
-  const endings: (() => unknown)[] = [];
-  const watch = watchStatements({ teardown: (end) => void endings.push(end as () => unknown) });
-  try {
-    await work();
-    return watch.take().map(({ sql }) => sql);
-  } finally {
-    for (const end of endings) end();
-  }
-}

@@ -1,6 +1,6 @@
 // What is read in parts: links with many clicks, tags with many links, quarters with many of both.
 import t, { type Test } from 'tap';
-import { addVisitors, countVisitors as countSketch } from '../../app/clicks/sketch.ts';
+import { addVisitors, countVisitors } from '../../app/clicks/sketch.ts';
 import { createStatsReader, type StatsReader } from '../../app/stats/read-stats.ts';
 import { toStatsView } from '../../app/stats/stats-schema.ts';
 import type { Scope, StatsStore } from '../../app/stats/stats-store.ts';
@@ -89,9 +89,12 @@ async function check(t: Test, { readStats }: Opened, { scope, clicks, range, int
   const query = { ...asked, reasons: new Set(asked.reasons), limit: 100 };
   const { totals, series, top, grain } = toStatsView(await readStats(scope, query), query.reasons);
   const rankings = Object.fromEntries(Object.entries(top).map(([name, list]) => [name, sortRanking(list)]));
-  const countVisitors = (visitors: readonly number[]): number => countSketch(addVisitors(null, visitors));
+  const countPeople = (visitors: readonly number[]): number => countVisitors(addVisitors(null, visitors));
   t.equal(grain, 'exact');
-  t.strictSame({ ...totals, series, top: rankings }, countNaively(clicks, asked, { countVisitors }));
+  t.strictSame(
+    { ...totals, series, top: rankings },
+    countNaively(clicks, asked, { countVisitors: countPeople }),
+  );
 }
 
 t.test('a link with clicks of a year in thousands of quarters and details', async (t) => {
@@ -150,7 +153,7 @@ t.test('too many single clicks are not read: the range is rounded, and minutes a
   opened.file.store(clicks);
   opened.file.recount();
   const range = { fromMs: NOW_MS - QUARTER_MS, toMs: NOW_MS - 1 };
-  const sink = { count: () => undefined };
+  const sink = { click: () => undefined };
   t.equal(await opened.stats.readClicks({ linkId: 1 }, [range], 30, sink), 'read');
   t.equal(await opened.stats.readClicks({ linkId: 1 }, [range], 29, sink), 'too_many');
 
@@ -179,7 +182,7 @@ t.test('single clicks that begin to go while they are read do not count', async 
   file.recount();
   const range = { fromMs: NOW_MS - 3, toMs: NOW_MS - 1 };
   const outcome = await stats.readClicks({ linkId: 1 }, [range], 10, {
-    count: () => file.dropClicksBefore(NOW_MS),
+    click: () => file.dropClicksBefore(NOW_MS),
   });
   t.equal(outcome, 'gone');
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
 import { CLICK_REASONS } from '../../app/clicks/click.ts';
-import { addVisitors, countVisitors as countSketch } from '../../app/clicks/sketch.ts';
+import { addVisitors, countVisitors } from '../../app/clicks/sketch.ts';
 import { createStatsReader } from '../../app/stats/read-stats.ts';
 import { toStatsView } from '../../app/stats/stats-schema.ts';
 import type { Scope } from '../../app/stats/stats-store.ts';
@@ -112,7 +112,7 @@ const world = fc.constantFrom(...MOMENTS).chain((centreMs) =>
   }),
 );
 
-const countVisitors = (visitors: readonly number[]): number => countSketch(addVisitors(null, visitors));
+const countPeople = (visitors: readonly number[]): number => countVisitors(addVisitors(null, visitors));
 
 t.test('every number is that of a recount, click by click, in every tier', async (t) => {
   const dataDir = t.testdir();
@@ -162,7 +162,7 @@ t.test('every number is that of a recount, click by click, in every tier', async
         const answer = toStatsView(await readStats(scope, query), query.reasons);
         const used = isGone ? { ...asked, ...roundOutwards(range, nowMs) } : asked;
         const mine = past.filter(({ linkId }) => isOf(scope, linkId));
-        const expected = countNaively(mine, used, { countVisitors, daysBeforeMs });
+        const expected = countNaively(mine, used, { countVisitors: countPeople, daysBeforeMs });
         const { totals, series, top } = answer;
         const rankings = Object.fromEntries(
           Object.entries(top).map(([name, entries]) => [name, sortRanking(entries)]),
