@@ -1,14 +1,11 @@
 /**
  * The storage port of what is counted: stored clicks become figures of links, days and visitors a portion at a time, and
- * figures become coarser with age. Every call is one short transaction, so that no redirect waits long behind it.
+ * figures become coarser with age. Every call is one short transaction, so that no redirect waits long behind it, or some with turns between.
  */
 
 export interface ClickTiers {
-  /**
-   * Counts up to `clicksMax` stored clicks of one process, each exactly once whoever else counts; answers how many it were.
-   * 0: none waits.
-   */
-  fold(clicksMax: number): Promise<number>;
+  /** Counts up to `clicksMax` stored clicks of one process, each exactly once whoever else counts. */
+  fold(clicksMax: number): Promise<FoldResult>;
   /** When the oldest click was made that is stored and not counted yet; null: all are counted. */
   findOldestWaitingMs(): Promise<number | null>;
   /** Clicks of people by link, as far as they are counted; a link that has none is missing. */
@@ -46,7 +43,14 @@ export interface ClickTiers {
   writeNight(day: number): Promise<void>;
 }
 
-/** One start of one process. Clicks up to the sequence `foldedTo` are counted: `folded`, of which `removed` have no row. */
+export interface FoldResult {
+  /** How many it were; 0: none waits. */
+  readonly clicks: number;
+  /** For how long at most nobody else could write. */
+  readonly longestMs: number;
+}
+
+/** One start of one process. Clicks up to the sequence `foldedTo` are in the totals: `folded`, of which `removed` have no row. */
 export interface SegmentFigures {
   readonly id: number;
   readonly name: string;

@@ -1,6 +1,6 @@
 /**
  * Brings the figures of clicks up to what is stored: beside the service about once a second, and at once for whoever reads
- * them. A portion is as large as one transaction of some milliseconds allows on this machine.
+ * them. A portion is as large as transactions of some milliseconds allow on this machine.
  */
 
 import type { Clock } from '../kernel/clock.ts';
@@ -26,21 +26,20 @@ export interface FolderDeps {
 export const CATCH_UP_MAX = 20_000;
 
 /** What a transaction should take: every redirect waits behind it. */
-const PORTION_MS = 8;
-/** Smaller ones cost more for each click, larger ones hardly less. */
-const PORTION_MIN = 100;
-const PORTION_MAX = 2000;
+const TRANSACTION_MS = 8;
+/** Smaller ones cost twice as much for each click, larger ones hardly less. */
+const PORTION_MIN = 250;
+const PORTION_MAX = 4000;
 
 export function createFolder({ tiers, clock }: FolderDeps): Folder {
   let size = PORTION_MIN;
 
   /** How many were counted, and whether it was all there is of one process. */
   async function foldPortion(): Promise<{ clicks: number; isFull: boolean }> {
-    const startedMs = clock.monotonicMs();
     const asked = size;
-    const clicks = await tiers.fold(asked);
+    const { clicks, longestMs } = await tiers.fold(asked);
     const isFull = clicks === asked;
-    size = nextSize({ size: asked, isFull, tookMs: clock.monotonicMs() - startedMs });
+    size = nextSize({ size: asked, isFull, longestMs });
     return { clicks, isFull };
   }
 
@@ -70,8 +69,14 @@ export function createFolder({ tiers, clock }: FolderDeps): Folder {
   };
 }
 
-function nextSize({ size, isFull, tookMs }: { size: number; isFull: boolean; tookMs: number }): number {
-  const fitting = Math.floor((size * PORTION_MS) / Math.max(tookMs, 1));
+interface LastPortion {
+  readonly size: number;
+  readonly isFull: boolean;
+  readonly longestMs: number;
+}
+
+function nextSize({ size, isFull, longestMs }: LastPortion): number {
+  const fitting = Math.floor((size * TRANSACTION_MS) / Math.max(longestMs, 1));
   // One portion that was quick by chance does not make the next one slow.
   const next = fitting < size || isFull ? Math.min(fitting, size * 2) : size;
   return Math.min(Math.max(next, PORTION_MIN), PORTION_MAX);

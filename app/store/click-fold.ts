@@ -1,59 +1,79 @@
 /**
- * Counts stored clicks into the tiers. A portion is a range of ids of one segment behind its watermark; the watermark moves in
- * the transaction that counts them, so each click is counted once, whoever tries and whenever he is killed.
+ * Counts stored clicks into the tiers. A batch is a range of ids of one segment behind its watermark; it goes through stages,
+ * each a transaction that also notes down that it is done. So each click is counted once in each tier, whoever tries and
+ * whenever he is killed, and a batch can be large although no transaction is long: the more clicks of a link are counted
+ * together, the fewer pages are written.
  *
- *   find a portion ─▶ describe agents that are new, outside of any lock ─▶ begin · is it still next? · count · commit
+ *   find a batch ─▶ describe agents that are new ─▶ index, totals, quarters ─▶ referrers ─▶ languages ─▶ … ─▶ visitors ─▶
+ *   the watermark moves
  *
  * Everything but the sketches of visitors is counted inside the database.
  */
 
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { describeAgent } from '../clicks/agent.ts';
+import type { FoldResult } from '../clicks/click-tiers.ts';
 import { addVisitors } from '../clicks/sketch.ts';
 import { DAY_MS } from '../clicks/visitor.ts';
+import type { Clock } from '../kernel/clock.ts';
 import { nextTurn } from '../kernel/portions.ts';
 import { ALL_LINKS, QUARTER_MS, REASON_NUMBERS, SEGMENT_SIZE, WORD_KINDS } from './click-rows.ts';
 import type { Dialect } from './dialect.ts';
 import type { OpenDatabase } from './sqlite/open-database.ts';
 import type { Tables } from './tables.ts';
 
-/** Clicks that are counted together: ids above `from` up to `to`. */
-interface Portion {
+/** Clicks that are counted together: ids above `from` up to `to`, of which the first `stage` stages are done. */
+interface Batch {
   readonly segment: number;
   readonly from: number;
   readonly to: number;
   readonly clicks: number;
+  readonly stage: number;
 }
 
+/** How many clicks were counted, and for how long at most nobody else could write. */
 export async function foldClicks(
   { reader, writer }: Pick<OpenDatabase, 'reader' | 'writer'>,
-  dialect: Dialect,
+  { dialect, clock }: { dialect: Dialect; clock: Clock },
   clicksMax: number,
-): Promise<number> {
+): Promise<FoldResult> {
+  let longestMs = 0;
   for (;;) {
-    const portion = await findPortion(reader, clicksMax);
-    if (portion === null) return 0;
-    const agents = await findNewAgents(reader, portion);
-    if (agents.length > 0) {
-      await learnAgents(writer, dialect, agents);
-      await nextTurn();
-      continue;
+    const batch = await findBatch(reader, clicksMax);
+    if (batch === null) return { clicks: 0, longestMs };
+    const agents = await findNewAgents(reader, batch);
+    if (agents.length > 0) await learnAgents(writer, dialect, agents);
+    else {
+      const startedMs = clock.monotonicMs();
+      const isDone = await dialect.transaction(writer, (db) => runStage(db, dialect, batch));
+      longestMs = Math.max(longestMs, clock.monotonicMs() - startedMs);
+      // One whose clicks were purged meanwhile is none.
+      if (isDone && batch.stage === LAST_STAGE && batch.clicks > 0)
+        return { clicks: batch.clicks, longestMs };
     }
-    const isCounted = await dialect.transaction(writer, (db) => countPortion(db, dialect, portion));
-    if (isCounted) return portion.clicks;
+    await nextTurn();
   }
 }
 
-async function findPortion(db: Kysely<Tables>, clicksMax: number): Promise<Portion | null> {
+async function findBatch(db: Kysely<Tables>, clicksMax: number): Promise<Batch | null> {
   const segment = await findWaiting(db);
   if (segment === null) return null;
-  const { rows } = await sql<{ to: number; clicks: number }>`
-    select max(id) as "to", count(*) as clicks from
-      (select id from clicks where id > ${segment.from} and id < ${segment.end} order by id limit ${clicksMax}) as portion`.execute(
-    db,
-  );
-  const [{ to, clicks } = { to: 0, clicks: 0 }] = rows;
-  return { segment: segment.id, from: segment.from, to, clicks };
+  const { id, from, end, stage, batchTo } = segment;
+  const upTo = stage === 0 ? end - 1 : batchTo;
+  const { to, clicks } = await db
+    .selectFrom((eb) =>
+      eb
+        .selectFrom('clicks')
+        .select('id')
+        .where('id', '>', from)
+        .where('id', '<=', upTo)
+        .orderBy('id')
+        .$if(stage === 0, (query) => query.limit(clicksMax))
+        .as('batch'),
+    )
+    .select((eb) => [eb.fn.max('id').as('to'), eb.fn.countAll<number>().as('clicks')])
+    .executeTakeFirstOrThrow();
+  return { segment: id, from, to: stage === 0 ? to : batchTo, clicks, stage };
 }
 
 interface WaitingSegment {
@@ -62,15 +82,17 @@ interface WaitingSegment {
   readonly from: number;
   /** Of the next segment. */
   readonly end: number;
+  readonly stage: number;
+  readonly batchTo: number;
 }
 
 /** The first segment that has clicks which are not counted. */
 async function findWaiting(db: Kysely<Tables>): Promise<WaitingSegment | null> {
   const size = sql.lit(SEGMENT_SIZE);
   const { rows } = await sql<WaitingSegment>`
-    select id, id * ${size} + folded_to as "from", (id + 1) * ${size} as "end" from segments
-    where is_over = 0 and exists (select 1 from clicks
-      where clicks.id > segments.id * ${size} + segments.folded_to and clicks.id < (segments.id + 1) * ${size})
+    select id, id * ${size} + folded_to as "from", (id + 1) * ${size} as "end", stage, id * ${size} + batch_to as "batchTo"
+    from segments where is_over = 0 and (stage > 0 or exists (select 1 from clicks
+      where clicks.id > segments.id * ${size} + segments.folded_to and clicks.id < (segments.id + 1) * ${size}))
     order by id limit 1`.execute(db);
   return rows[0] ?? null;
 }
@@ -81,7 +103,7 @@ export async function findOldestWaitingMs(db: Kysely<Tables>): Promise<number | 
     select min(first_at_ms) as oldest from (select (select at_ms from clicks
       where clicks.id > segments.id * ${size} + segments.folded_to and clicks.id < (segments.id + 1) * ${size}
       order by clicks.id limit 1) as first_at_ms from segments where is_over = 0) as waiting`.execute(db);
-  return rows[0]?.oldest ?? null;
+  return (rows[0] as { oldest: number | null }).oldest;
 }
 
 interface NewAgent {
@@ -92,7 +114,7 @@ interface NewAgent {
 /** Agents that are described at a time: about 5 ms. */
 const NEW_AGENTS_MAX = 100;
 
-function findNewAgents(db: Kysely<Tables>, { from, to }: Portion): Promise<NewAgent[]> {
+function findNewAgents(db: Kysely<Tables>, { from, to }: Batch): Promise<NewAgent[]> {
   return db
     .selectFrom('clicks')
     .innerJoin('words', 'words.id', 'clicks.agent')
@@ -138,38 +160,67 @@ async function learnAgents(
   });
 }
 
-/** False: somebody else counted it meanwhile. */
-async function countPortion(db: Kysely<Tables>, dialect: Dialect, portion: Portion): Promise<boolean> {
-  const { segment, from, to, clicks } = portion;
+/** False: somebody else did this stage meanwhile. */
+async function runStage(db: Kysely<Tables>, dialect: Dialect, batch: Batch): Promise<boolean> {
+  if (!(await noteStage(db, batch))) return false;
+  const { stage, from, to } = batch;
+  const range = sql<boolean>`clicks.id > ${from} and clicks.id <= ${to}`;
+  const detail = DETAILS[stage - 1];
+  if (stage === 0) await countTotals(db, range);
+  else if (detail !== undefined) await countDetails(db, detail, range);
+  else await countVisitors(db, dialect, range);
+  return true;
+}
+
+async function noteStage(db: Kysely<Tables>, { segment, from, to, clicks, stage }: Batch): Promise<boolean> {
+  const base = segment * SEGMENT_SIZE;
   const { numUpdatedRows } = await db
     .updateTable('segments')
-    .set((eb) => ({ folded_to: to - segment * SEGMENT_SIZE, folded: eb('folded', '+', clicks) }))
+    .set((eb) => ({
+      stage: stage === LAST_STAGE ? 0 : stage + 1,
+      ...(stage === 0 && { batch_to: to - base, folded: eb('folded', '+', clicks) }),
+      ...(stage === LAST_STAGE && { folded_to: to - base }),
+    }))
     .where('id', '=', segment)
-    .where('folded_to', '=', from - segment * SEGMENT_SIZE)
+    .where('folded_to', '=', from - base)
+    .where('stage', '=', stage)
     .executeTakeFirst();
-  if (numUpdatedRows === 0n) return false;
-  const range = sql<boolean>`clicks.id > ${from} and clicks.id <= ${to}`;
+  return numUpdatedRows === 1n;
+}
+
+const LINKS = [sql`link_id`, sql.lit(ALL_LINKS)];
+
+async function countTotals(db: Kysely<Tables>, range: RawBuilder<boolean>): Promise<void> {
   await sql`
     insert into click_index (link_id, at_ms, click_id)
     select link_id, at_ms, id from clicks where ${range} order by link_id, at_ms, id`.execute(db);
-  for (const link of [sql`link_id`, sql.lit(ALL_LINKS)]) {
+  for (const link of LINKS) {
     const counting = { link, from: sql`clicks`, range };
     await addCounts(db, 'click_totals', { ...counting, columns: {} });
     await addCounts(db, 'click_quarters', { ...counting, columns: { quarter: QUARTER } });
-    for (const { kind, word, from: source } of DETAILS) {
-      const columns = { day: DAY, kind: sql.lit(WORD_KINDS[kind]), word };
-      const where = sql`${range} and ${word} is not null`;
-      await addCounts(db, 'click_details', { link, from: source, columns, range: where });
-    }
   }
-  await countVisitors(db, dialect, range);
-  return true;
+}
+
+async function countDetails(
+  db: Kysely<Tables>,
+  { kind, word, from }: Detail,
+  range: RawBuilder<boolean>,
+): Promise<void> {
+  const columns = { day: DAY, kind: sql.lit(WORD_KINDS[kind]), word };
+  for (const link of LINKS) {
+    await addCounts(db, 'click_details', {
+      link,
+      from,
+      columns,
+      range: sql`${range} and ${word} is not null`,
+    });
+  }
 }
 
 const QUARTER = sql`(at_ms / ${sql.lit(QUARTER_MS)})`;
 const DAY = sql`(at_ms / ${sql.lit(DAY_MS)})`;
 const WITH_AGENTS = sql`clicks join agents on agents.id = clicks.agent`;
-/** What a click says, and what its agent says. */
+/** What a click says, and what its agent says; in the order of their stages, which stands in segments that are at it. */
 const DETAILS = [
   { kind: 'referrer', word: sql`referrer`, from: sql`clicks` },
   { kind: 'language', word: sql`language`, from: sql`clicks` },
@@ -178,6 +229,9 @@ const DETAILS = [
   { kind: 'os', word: sql`os`, from: WITH_AGENTS },
   { kind: 'device', word: sql`device`, from: WITH_AGENTS },
 ] as const;
+type Detail = (typeof DETAILS)[number];
+/** Totals, then each kind of detail, then visitors. */
+const LAST_STAGE = DETAILS.length + 1;
 
 interface Counting {
   readonly link: RawBuilder<unknown>;
@@ -224,7 +278,6 @@ async function countVisitors(
     const after = addVisitors(before, visitors);
     return after === before ? [] : [[linkId, day, after] as const];
   });
-  if (changed.length === 0) return;
   const columns = { link_id: 'number', day: 'number', sketch: 'bytes' } as const;
   await sql`
     insert into click_visitors (link_id, day, sketch)

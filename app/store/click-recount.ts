@@ -7,10 +7,10 @@ import type { Tables } from './tables.ts';
 
 export async function listSegments(db: Kysely<Tables>): Promise<SegmentFigures[]> {
   const rows = await db.selectFrom('segments').selectAll().orderBy('id').execute();
-  return rows.map(({ id, name, folded_to, folded, removed }) => ({
+  return rows.map(({ id, name, folded_to, batch_to, stage, folded, removed }) => ({
     id,
     name,
-    foldedTo: folded_to,
+    foldedTo: stage > 0 ? batch_to : folded_to,
     folded,
     removed,
   }));

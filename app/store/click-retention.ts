@@ -25,7 +25,7 @@ export async function removeOldClicks(
       (select id from clicks where id > ${from} and id <= ${to} order by id limit ${rowsMax}) as portion`.execute(
     db,
   );
-  const old = sql<boolean>`id > ${from} and id <= ${rows[0]?.last ?? from} and at_ms < ${beforeMs}`;
+  const old = sql<boolean>`id > ${from} and id <= ${(rows[0] as { last: number }).last} and at_ms < ${beforeMs}`;
   await sql`
     delete from click_index where (link_id, at_ms, click_id) in
       (select link_id, at_ms, id from clicks where ${old})`.execute(db);

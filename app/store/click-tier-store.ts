@@ -2,6 +2,7 @@
 
 import { type Kysely, sql } from 'kysely';
 import type { ClickTiers, Lease } from '../clicks/click-tiers.ts';
+import type { Clock } from '../kernel/clock.ts';
 import { findOldestWaitingMs, foldClicks } from './click-fold.ts';
 import { purgeLink } from './click-purge.ts';
 import { compareTiers, countRows, listSegments } from './click-recount.ts';
@@ -18,6 +19,7 @@ export interface ClickTierStoreDeps {
   /** The file as it is open now: it may be opened anew at any time. Throws AppError unavailable while there is none. */
   readonly open: () => Pick<OpenDatabase, 'reader' | 'writer'>;
   readonly dialect: Dialect;
+  readonly clock: Clock;
 }
 
 /** Rows that one transaction removes or moves: about 5 ms. */
@@ -25,7 +27,7 @@ const MOVED_MAX = 500;
 /** Rows that one statement counts: about 1 ms. */
 const COUNTED_MAX = 20_000;
 
-export function createClickTierStore({ open, dialect }: ClickTierStoreDeps): ClickTiers {
+export function createClickTierStore({ open, dialect, clock }: ClickTierStoreDeps): ClickTiers {
   const reading = createReading(dialect);
   const read = async <T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T> =>
     reading(work(open().reader));
@@ -34,7 +36,7 @@ export function createClickTierStore({ open, dialect }: ClickTierStoreDeps): Cli
   const rowsMax = MOVED_MAX;
 
   return {
-    fold: async (clicksMax) => reading(foldClicks(open(), dialect, clicksMax)),
+    fold: async (clicksMax) => reading(foldClicks(open(), { dialect, clock }, clicksMax)),
     findOldestWaitingMs: () => read(findOldestWaitingMs),
     countHumans: (linkIds) => read((db) => countHumans(db, dialect, linkIds)),
 
@@ -101,6 +103,7 @@ async function endSegments(db: Kysely<Tables>, notSeenSinceMs: number): Promise<
     .where('is_over', '=', 0)
     .where('started_at_ms', '<', notSeenSinceMs)
     .where('seen_at_ms', '<', notSeenSinceMs)
+    .where('stage', '=', 0)
     .where(
       sql<boolean>`not exists (select 1 from clicks
         where clicks.id > segments.id * ${size} + segments.folded_to and clicks.id < (segments.id + 1) * ${size})`,

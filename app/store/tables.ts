@@ -44,6 +44,8 @@ export interface SegmentTable {
   name: string;
   started_at_ms: number;
   folded_to: number;
+  batch_to: Generated<number>;
+  stage: Generated<number>;
   folded: Generated<number>;
   removed: Generated<number>;
   seen_at_ms: Generated<number>;

@@ -172,9 +172,9 @@ t.test('a process that is gone is not looked at any more, until it is seen again
   await night.run(never);
   t.same(isOver(), [1]);
   append(store, DAY + 4);
-  t.equal(await store.tiers.fold(10), 0);
+  t.equal((await store.tiers.fold(10)).clicks, 0);
   await store.tiers.noteSeen(name, clock.nowMs());
-  t.equal(await store.tiers.fold(10), 1);
+  t.equal((await store.tiers.fold(10)).clicks, 1);
   await clock.advance(DAY_MS);
   await night.run(never);
   t.same(isOver(), [0]);

@@ -4,6 +4,12 @@ import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { CLICK_REASONS, type Click } from '../../app/clicks/click.ts';
 import { DAY_MS } from '../../app/clicks/visitor.ts';
+import { systemClock } from '../../app/kernel/clock.ts';
+import { foldClicks } from '../../app/store/click-fold.ts';
+import type { Dialect } from '../../app/store/dialect.ts';
+import { CLICK_SCHEMA } from '../../app/store/migrations/migrations.ts';
+import { createSqliteDialect } from '../../app/store/sqlite/dialect.ts';
+import { openDatabase } from '../../app/store/sqlite/open-database.ts';
 import type { Store } from '../../app/store/sqlite/open-store.ts';
 import { type AgentWords, clickOn, openClicks, readTiers, recount } from '../support/click-tables.ts';
 import { propertyRuns } from '../support/property.ts';
@@ -36,9 +42,31 @@ function append({ clicks }: Pick<Store, 'clicks'>, ...list: readonly Click[]): v
 /** Folds all there is. */
 async function foldAll({ tiers }: Pick<Store, 'tiers'>, clicksMax = 1000): Promise<number> {
   let all = 0;
-  for (let clicks = -1; clicks !== 0; all += clicks) clicks = await tiers.fold(clicksMax);
+  for (let clicks = -1; clicks !== 0; all += clicks) clicks = (await tiers.fold(clicksMax)).clicks;
   return all;
 }
+
+/** Folds as a process does that is killed after some stages of a batch. */
+async function foldAndDie(dataDir: string, { stages, clicksMax }: { stages: number; clicksMax: number }) {
+  const dialect = createSqliteDialect({ clock: systemClock, random: Math.random });
+  const path = join(dataDir, 'clicks.db');
+  const options = { path, schema: CLICK_SCHEMA, migrate: 'auto', synchronous: 'NORMAL' } as const;
+  const db = await openDatabase({ ...options, dialect });
+  let left = stages;
+  const transaction: Dialect['transaction'] = (...args) => {
+    if (left-- === 0) throw KILLED;
+    return dialect.transaction(...args);
+  };
+  try {
+    await foldClicks(db, { dialect: { ...dialect, transaction }, clock: systemClock }, clicksMax);
+  } catch (error) {
+    if (error !== KILLED) throw error;
+  } finally {
+    db.close();
+  }
+}
+
+const KILLED = new Error('killed');
 
 async function repeatStep(step: () => Promise<boolean>): Promise<number> {
   let steps = 0;
@@ -50,7 +78,7 @@ t.test('a click is counted by link, quarter of an hour, day, detail and visitor'
   const store = await open(t);
   const told = { visitor: 7, agent: FIREFOX, referrer: 'a.example', language: 'de', country: 'DE' };
   append(store, clickOn(3, T0 + 16 * MINUTE_MS, told));
-  t.equal(await store.tiers.fold(10), 1);
+  t.equal((await store.tiers.fold(10)).clicks, 1);
   t.same(readTiers(store.dataDir), {
     totals: { '3 human': 1, '0 human': 1 },
     days: { '3 20000 human': 1, '0 20000 human': 1 },
@@ -79,9 +107,11 @@ t.test('a click is counted by link, quarter of an hour, day, detail and visitor'
 
 t.test('nothing is counted twice, and what comes later is added', async (t) => {
   const store = await open(t);
-  t.equal(await store.tiers.fold(10), 0);
+  t.equal((await store.tiers.fold(10)).clicks, 0);
   append(store, clickOn(1, T0), clickOn(1, T0), clickOn(2, T0));
-  t.same([await store.tiers.fold(2), await store.tiers.fold(2), await store.tiers.fold(2)], [2, 1, 0]);
+  const folded = [];
+  for (let time = 0; time < 3; time++) folded.push((await store.tiers.fold(2)).clicks);
+  t.same(folded, [2, 1, 0]);
   append(store, clickOn(1, T0));
   t.equal(await store.tiers.findOldestWaitingMs(), T0);
   t.equal(await foldAll(store), 1);
@@ -112,7 +142,7 @@ t.test('a portion with more new agents than are described at a time is counted a
   const store = await open(t);
   const clicks = Array.from({ length: 250 }, (_, index) => clickOn(1, T0, { agent: `${FIREFOX} ${index}` }));
   append(store, ...clicks);
-  t.equal(await store.tiers.fold(1000), 250);
+  t.equal((await store.tiers.fold(1000)).clicks, 250);
   t.equal(readTiers(store.dataDir).details['1 20000 human browser Firefox'], 250);
 });
 
@@ -127,6 +157,29 @@ t.test('two processes that fold at once count each click once', async (t) => {
   const counted = await Promise.all([foldAll(one, 13), foldAll(other, 11)]);
   t.equal(counted[0] + counted[1], 300);
   t.same(readTiers(one.dataDir), recount(clicks, AGENTS));
+});
+
+t.test('a fold that is killed after any stage goes on where it was', async (t) => {
+  const folder = t.testdir();
+  for (let stages = 0; stages < 9; stages++) {
+    const store = await open(t, join(folder, String(stages)));
+    const told = { visitor: 7, agent: FIREFOX, referrer: 'a.example', language: 'de', country: 'DE' };
+    const clicks = [clickOn(1, T0, told), clickOn(1, T0, told), clickOn(2, T0, told)];
+    append(store, ...clicks);
+    await foldAndDie(store.dataDir, { stages, clicksMax: 2 });
+    t.equal(await store.tiers.findOldestWaitingMs(), T0);
+    await foldAll(store);
+    t.same(readTiers(store.dataDir), recount(clicks, AGENTS), `after ${stages} transactions`);
+  }
+});
+
+t.test('a batch whose clicks were purged before it was counted to its end is none', async (t) => {
+  const store = await open(t);
+  append(store, clickOn(1, T0), clickOn(2, T0));
+  await foldAndDie(store.dataDir, { stages: 3, clicksMax: 1 });
+  await repeatStep(() => store.tiers.purgeLink(1));
+  t.equal((await store.tiers.fold(1)).clicks, 1);
+  t.same(readTiers(store.dataDir).totals, { '0 human': 1, '2 human': 1 });
 });
 
 t.test('whatever is done to old clicks and in whatever order, no total and no day changes', async (t) => {
@@ -158,6 +211,14 @@ t.test('whatever is done to old clicks and in whatever order, no total and no da
         type: fc.constant('fold' as const),
         max: fc.integer({ min: 1, max: 30 }),
         process: fc.nat({ max: 1 }),
+      }),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        type: fc.constant('killed fold' as const),
+        stages: fc.integer({ min: 0, max: 9 }),
+        clicksMax: fc.integer({ min: 1, max: 30 }),
       }),
     },
     { weight: 2, arbitrary: fc.record({ type: fc.constant('retain' as const), day }) },
@@ -192,6 +253,9 @@ t.test('whatever is done to old clicks and in whatever order, no total and no da
           }
           case 'fold':
             await processes[given.process as 0 | 1].tiers.fold(given.max);
+            break;
+          case 'killed fold':
+            await foldAndDie(dataDir, given);
             break;
           case 'retain':
             await repeatStep(() => store.tiers.removeOldClicks(given.day * DAY_MS));

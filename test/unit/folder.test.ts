@@ -29,7 +29,7 @@ function start({ msPerClick = 0 } = {}) {
         const portion = waiting.slice(0, clicksMax);
         waiting = waiting.slice(clicksMax);
         nowMs += portion.length * msPerClick;
-        return portion.length;
+        return { clicks: portion.length, longestMs: portion.length * msPerClick };
       },
       findOldestWaitingMs: async () => waiting[0] ?? null,
     },
@@ -46,22 +46,22 @@ t.test('where nothing waits one question is enough', async (t) => {
 
 t.test('portions grow as long as they are quick', async (t) => {
   const { folder, asked, add, waiting } = start();
-  add(5000);
+  add(12_000);
   await folder.foldAll(never);
-  t.same(asked, [100, 200, 400, 800, 1600, 2000]);
+  t.same(asked, [250, 500, 1000, 2000, 4000, 4000, 4000]);
   t.equal(waiting(), 0);
 });
 
-t.test('a portion takes 8 ms, and four times as long nothing is done', async (t) => {
-  const { folder, asked, rests, add } = start({ msPerClick: 0.04 });
-  add(2000);
+t.test('a transaction takes 8 ms, and four times as long nothing is done', async (t) => {
+  const { folder, asked, rests, add } = start({ msPerClick: 0.01 });
+  add(4000);
   await folder.foldAll(never);
-  t.same(asked.slice(0, 5), [100, 200, 200, 200, 200]);
+  t.same(asked, [250, 500, 800, 800, 800, 800, 800]);
   t.equal(rests[3], 32);
   const slow = start({ msPerClick: 1 });
-  slow.add(300);
+  slow.add(700);
   await slow.folder.foldAll(never);
-  t.same(slow.asked, [100, 100, 100, 100], 'but a portion has 100 clicks at least');
+  t.same(slow.asked, [250, 250, 250], 'but a portion has 250 clicks at least');
 });
 
 t.test('who reads figures waits for no more than some clicks, and hears how old they are', async (t) => {
@@ -80,11 +80,11 @@ t.test('clicks that come meanwhile are left for the next time', async (t) => {
     add(1000, 5);
     add(30, 6);
     await folder[way](never);
-    t.same(asked, [100, 200, 400, 800], way);
+    t.same(asked, [250, 500, 1000], way);
     add(10, 0);
     add(1, 7);
     await folder[way](never);
-    t.equal(asked.length, 5, way);
+    t.equal(asked.length, 4, way);
   }
 });
 

@@ -103,7 +103,7 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
     clicks,
     stats: createClickStats({ links: reader, clicks: clicksReader, dialect }),
     clickLog: createClickLog({ clicks: clicksReader, dialect }),
-    tiers: createClickTierStore({ open: clicks.database, dialect }),
+    tiers: createClickTierStore({ open: clicks.database, dialect, clock }),
     purgedLinks: createPurgedLinks({ reader, dialect }),
     sli: createSliStore({ open: clicks.database, dialect }),
     unknownKeys: createUnknownKeyStore({
