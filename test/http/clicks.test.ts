@@ -1,7 +1,7 @@
 // What becomes of a click, by real requests: the reason it counts under, what is stored of it and what is not, and the ledger.
 
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
@@ -12,6 +12,7 @@ import { createFakeClock } from '../support/fake-clock.ts';
 import { type HttpService, makeLink, startHttp } from '../support/http.ts';
 import { propertyRuns } from '../support/property.ts';
 import { connect, type RawAnswer, sendRaw } from '../support/raw-http.ts';
+import { makeFolder } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
 const FIREFOX = 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0';
@@ -457,6 +458,41 @@ t.test(
     t.match(text, /^fleetlink_click_wait_seconds_count 1$/m, 'how long it waited is told');
   },
 );
+
+t.test('what goes with a clicks.db that is deleted is told', async (t) => {
+  const service = await startHttp(t);
+  await makeLink(service.ask, { key: 'autumn', url: 'https://example.com/' });
+  for (let n = 0; n < 3; n++) await follow(service, '/autumn');
+  rmSync(join(service.dataDir, 'clicks.db'));
+  await service.clock.advance(1000);
+  t.equal((await follow(service, '/autumn')).status, 302);
+  t.match((await service.ask('GET', '/readyz')).body, { status: 'degraded', reasons: ['clicks_db'] });
+  await until('it is stored', async () => {
+    await service.clock.advance(100);
+    return (await readLedger(service)).pending === 0;
+  });
+  t.match(await readLedger(service), { served: 4, pending: 0, drift: 3 });
+  t.equal(countRows(service), 1);
+  t.match(
+    service
+      .log()
+      .find(({ msg }) => msg === 'clicks that were stored went with the clicks.db that they were in'),
+    { level: 'error', clicks: 3 },
+  );
+});
+
+t.test('a clicks.db that is damaged at the start is set aside, and that is told', async (t) => {
+  const dataDir = makeFolder(t);
+  writeFileSync(join(dataDir, 'clicks.db'), 'garbage '.repeat(1000));
+  const service = await startHttp(t, { dataDir });
+  const path = join(dataDir, `clicks.db.damaged-${service.clock.nowMs()}`);
+  t.match(
+    service.log().find(({ msg }) => msg === 'clicks.db was damaged and is set aside'),
+    { level: 'error', path },
+  );
+  t.ok(existsSync(path));
+  t.match((await service.ask('GET', '/readyz')).body, { status: 'ready' });
+});
 
 t.test('a clock that jumps, also over days, stops nothing', async (t) => {
   const clock = createFakeClock();

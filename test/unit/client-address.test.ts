@@ -1,6 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import t from 'tap';
-import { createClientAddressReader, createConnectionClientReader } from '../../app/http/client-address.ts';
+import {
+  createClientAddressReader,
+  createConnectionClientReader,
+  createCountryReader,
+} from '../../app/http/client-address.ts';
 
 function read(trusted: readonly string[], remoteAddress: string | undefined, forwarded?: string): string {
   const headers = forwarded === undefined ? {} : { 'x-forwarded-for': forwarded };
@@ -61,4 +65,12 @@ t.test(
 
 t.test('a connection that is gone has no client', async (t) => {
   t.equal(read(['10.0.0.0/8'], undefined, '198.51.100.1'), 'unknown');
+});
+
+t.test('a connection that is gone is no proxy whose word on the country is taken', async (t) => {
+  const read = createCountryReader(['10.0.0.0/8']);
+  const request = (remoteAddress: string | undefined) =>
+    ({ socket: { remoteAddress }, headers: { 'cf-ipcountry': 'NL' } }) as unknown as IncomingMessage;
+  t.equal(read(request('10.0.0.1')), 'NL');
+  t.equal(read(request(undefined)), null);
 });

@@ -26,6 +26,7 @@ import {
 } from '../support/clicks.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { mountSmallDisk } from '../support/small-disk.ts';
+import { openStore } from '../support/store.ts';
 
 const linksIn = (dataDir: string) => readClicks(dataDir).map(({ link_id }) => link_id);
 const asidesIn = (dataDir: string) => readdirSync(dataDir).filter((name) => name.includes('damaged'));
@@ -103,6 +104,17 @@ t.test('a schema that this code does not know stops the start, one that it can r
     message: /has schema 0 and this release needs 1, but MIGRATE=check forbids migrating at start/,
   });
   t.same(asidesIn(dataDir), []);
+});
+
+t.test('a store whose clicks.db is of a later release is closed again', async (t) => {
+  const dataDir = t.testdir();
+  await (await openStore({ dataDir })).close();
+  const path = join(dataDir, 'clicks.db');
+  const db = new Database(path);
+  db.prepare('update click_schema_state set version = 9, readable_from = 8').run();
+  db.close();
+  await t.rejects(openStore({ dataDir }), { name: 'StartError', message: /clicks\.db has schema 9/ });
+  t.same(readdirSync(dataDir).sort(), ['clicks.db', 'links.db'], 'nothing is left open');
 });
 
 t.test('a file that is damaged at the start is set aside as it is, and a new one made', async (t) => {
