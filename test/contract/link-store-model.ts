@@ -286,10 +286,10 @@ function createModel(): Model {
   function create(given: Creation, answer: Outcome | undefined): Outcome {
     for (const key of given.candidates) {
       const owner = find({ key });
-      const isReused = given.reuseEqual && given.options.maxClicks === null;
-      if (owner && isReused && isEqual(owner, given.options) && owner.createdBy === given.by) {
-        return { type: 'unchanged', link: owner };
-      }
+      const isWanted = owner && isEqual(owner, given.options) && owner.createdBy === given.by;
+      const isReusable =
+        isWanted && owner.maxClicks === null && (owner.expiresAtMs ?? Number.POSITIVE_INFINITY) > given.atMs;
+      if (given.reuseEqual && isReusable) return { type: 'unchanged', link: owner };
       if (isFree(owner, given.atMs)) return createAt(key, owner, given, answer);
     }
     return refuse('key_taken');
