@@ -4,8 +4,11 @@
  */
 
 export interface ClickTiers {
-  /** Counts up to `clicksMax` stored clicks of one process, each exactly once whoever else counts. */
-  fold(clicksMax: number): Promise<FoldResult>;
+  /**
+   * Counts a batch of stored clicks of one process, each exactly once whoever else counts; about `sliceClicks` of them in one
+   * transaction.
+   */
+  fold(sliceClicks: number): Promise<FoldResult>;
   /** When the oldest click was made that is stored and not counted yet; null: all are counted. */
   findOldestWaitingMs(): Promise<number | null>;
   /** Clicks of people by link, as far as they are counted; a link that has none is missing. */
@@ -46,6 +49,8 @@ export interface ClickTiers {
 export interface FoldResult {
   /** How many it were; 0: none waits. */
   readonly clicks: number;
+  /** As many as a batch may have. */
+  readonly isFull: boolean;
   /** For how long at most nobody else could write. */
   readonly longestMs: number;
 }

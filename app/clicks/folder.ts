@@ -1,6 +1,6 @@
 /**
  * Brings the figures of clicks up to what is stored: beside the service about once a second, and at once for whoever reads
- * them. A portion is as large as transactions of some milliseconds allow on this machine.
+ * them. A batch is as large as transactions of some milliseconds allow on this machine.
  */
 
 import type { Clock } from '../kernel/clock.ts';
@@ -27,25 +27,17 @@ export const CATCH_UP_MAX = 20_000;
 
 /** What a transaction should take: every redirect waits behind it. */
 const TRANSACTION_MS = 8;
-/** Smaller ones cost twice as much for each click, larger ones hardly less. */
-const PORTION_MIN = 250;
-const PORTION_MAX = 4000;
+/** Clicks of a transaction. Fewer cost more each. */
+const SLICE_MIN = 50;
+const SLICE_MAX = 500;
 
 export function createFolder({ tiers, clock }: FolderDeps): Folder {
-  let size = PORTION_MIN;
+  let sliceClicks = SLICE_MIN;
 
-  /** How many were counted, and whether it was all there is of one process. */
-  async function foldPortion(): Promise<{ clicks: number; isFull: boolean }> {
-    const asked = size;
-    const { clicks, longestMs } = await tiers.fold(asked);
-    const isFull = clicks === asked;
-    size = nextSize({ size: asked, isFull, longestMs });
-    return { clicks, isFull };
-  }
-
-  /** Counts a portion of what was stored up to `untilMs`; `isDone`: that is counted now. */
+  /** Counts a batch of what was stored up to `untilMs`; `isDone`: that is counted now. */
   async function stepTo(untilMs: number): Promise<{ clicks: number; isDone: boolean }> {
-    const { clicks, isFull } = await foldPortion();
+    const { clicks, isFull, longestMs } = await tiers.fold(sliceClicks);
+    if (clicks > 0) sliceClicks = nextSlice({ sliceClicks, isFull, longestMs });
     if (clicks === 0 || isFull) return { clicks, isDone: clicks === 0 };
     const oldestMs = await tiers.findOldestWaitingMs();
     return { clicks, isDone: oldestMs === null || oldestMs > untilMs };
@@ -69,15 +61,15 @@ export function createFolder({ tiers, clock }: FolderDeps): Folder {
   };
 }
 
-interface LastPortion {
-  readonly size: number;
+interface LastBatch {
+  readonly sliceClicks: number;
   readonly isFull: boolean;
   readonly longestMs: number;
 }
 
-function nextSize({ size, isFull, longestMs }: LastPortion): number {
-  const fitting = Math.floor((size * TRANSACTION_MS) / Math.max(longestMs, 1));
-  // One portion that was quick by chance does not make the next one slow.
-  const next = fitting < size || isFull ? Math.min(fitting, size * 2) : size;
-  return Math.min(Math.max(next, PORTION_MIN), PORTION_MAX);
+/** Grows only by batches that had enough to tell. */
+function nextSlice({ sliceClicks, isFull, longestMs }: LastBatch): number {
+  const fitting = Math.floor((sliceClicks * TRANSACTION_MS) / Math.max(longestMs, 1));
+  const next = fitting < sliceClicks || isFull ? Math.min(fitting, sliceClicks * 2) : sliceClicks;
+  return Math.min(Math.max(next, SLICE_MIN), SLICE_MAX);
 }

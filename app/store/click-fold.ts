@@ -1,11 +1,11 @@
 /**
  * Counts stored clicks into the tiers. A batch is a range of ids of one segment behind its watermark; it goes through stages,
- * each a transaction that also notes down that it is done. So each click is counted once in each tier, whoever tries and
- * whenever he is killed, and a batch can be large although no transaction is long: the more clicks of a link are counted
- * together, the fewer pages are written.
+ * each a transaction that also notes down that it is done. So each click is counted once, whoever tries and whenever he is
+ * killed, and a batch is large although no transaction is long. The more clicks of a link are counted together, the fewer pages
+ * are written, which is most of the work: so stages are slices of the links.
  *
- *   find a batch ─▶ describe agents that are new ─▶ index, totals, quarters ─▶ referrers ─▶ languages ─▶ … ─▶ visitors ─▶
- *   the watermark moves
+ *   find a batch ─▶ describe agents that are new ─▶ all links together: totals · what clicks say · what agents say ─▶
+ *   link by link: slice 1 ─▶ slice 2 ─▶ … ─▶ the watermark moves
  *
  * Everything but the sketches of visitors is counted inside the database.
  */
@@ -17,7 +17,14 @@ import { addVisitors } from '../clicks/sketch.ts';
 import { DAY_MS } from '../clicks/visitor.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { nextTurn } from '../kernel/portions.ts';
-import { ALL_LINKS, QUARTER_MS, REASON_NUMBERS, SEGMENT_SIZE, WORD_KINDS } from './click-rows.ts';
+import {
+  ALL_LINKS,
+  QUARTER_MS,
+  REASON_NUMBERS,
+  SEGMENT_SIZE,
+  WORD_KINDS,
+  type WordKind,
+} from './click-rows.ts';
 import type { Dialect } from './dialect.ts';
 import type { OpenDatabase } from './sqlite/open-database.ts';
 import type { Tables } from './tables.ts';
@@ -29,18 +36,21 @@ interface Batch {
   readonly to: number;
   readonly clicks: number;
   readonly stage: number;
+  readonly slices: number;
 }
 
-/** How many clicks were counted, and for how long at most nobody else could write. */
+/** Slices of a batch: it is so many times as large as what a transaction counts. */
+const SLICES_MAX = 16;
+
 export async function foldClicks(
   { reader, writer }: Pick<OpenDatabase, 'reader' | 'writer'>,
   { dialect, clock }: { dialect: Dialect; clock: Clock },
-  clicksMax: number,
+  sliceClicks: number,
 ): Promise<FoldResult> {
   let longestMs = 0;
   for (;;) {
-    const batch = await findBatch(reader, clicksMax);
-    if (batch === null) return { clicks: 0, longestMs };
+    const batch = await findBatch(reader, sliceClicks);
+    if (batch === null) return { clicks: 0, isFull: false, longestMs };
     const agents = await findNewAgents(reader, batch);
     if (agents.length > 0) await learnAgents(writer, dialect, agents);
     else {
@@ -48,17 +58,18 @@ export async function foldClicks(
       const isDone = await dialect.transaction(writer, (db) => runStage(db, dialect, batch));
       longestMs = Math.max(longestMs, clock.monotonicMs() - startedMs);
       // One whose clicks were purged meanwhile is none.
-      if (isDone && batch.stage === LAST_STAGE && batch.clicks > 0)
-        return { clicks: batch.clicks, longestMs };
+      if (isDone && isLast(batch) && batch.clicks > 0) {
+        return { clicks: batch.clicks, isFull: batch.slices === SLICES_MAX, longestMs };
+      }
     }
     await nextTurn();
   }
 }
 
-async function findBatch(db: Kysely<Tables>, clicksMax: number): Promise<Batch | null> {
+async function findBatch(db: Kysely<Tables>, sliceClicks: number): Promise<Batch | null> {
   const segment = await findWaiting(db);
   if (segment === null) return null;
-  const { id, from, end, stage, batchTo } = segment;
+  const { id, from, end, stage, slices, batchTo } = segment;
   const upTo = stage === 0 ? end - 1 : batchTo;
   const { to, clicks } = await db
     .selectFrom((eb) =>
@@ -68,12 +79,15 @@ async function findBatch(db: Kysely<Tables>, clicksMax: number): Promise<Batch |
         .where('id', '>', from)
         .where('id', '<=', upTo)
         .orderBy('id')
-        .$if(stage === 0, (query) => query.limit(clicksMax))
+        .$if(stage === 0, (query) => query.limit(sliceClicks * SLICES_MAX))
         .as('batch'),
     )
     .select((eb) => [eb.fn.max('id').as('to'), eb.fn.countAll<number>().as('clicks')])
     .executeTakeFirstOrThrow();
-  return { segment: id, from, to: stage === 0 ? to : batchTo, clicks, stage };
+  const batch = { segment: id, from, clicks, stage };
+  return stage === 0
+    ? { ...batch, to, slices: Math.ceil(clicks / sliceClicks) }
+    : { ...batch, to: batchTo, slices };
 }
 
 interface WaitingSegment {
@@ -83,6 +97,7 @@ interface WaitingSegment {
   /** Of the next segment. */
   readonly end: number;
   readonly stage: number;
+  readonly slices: number;
   readonly batchTo: number;
 }
 
@@ -90,7 +105,7 @@ interface WaitingSegment {
 async function findWaiting(db: Kysely<Tables>): Promise<WaitingSegment | null> {
   const size = sql.lit(SEGMENT_SIZE);
   const { rows } = await sql<WaitingSegment>`
-    select id, id * ${size} + folded_to as "from", (id + 1) * ${size} as "end", stage, id * ${size} + batch_to as "batchTo"
+    select id, id * ${size} + folded_to as "from", (id + 1) * ${size} as "end", stage, slices, id * ${size} + batch_to as "batchTo"
     from segments where is_over = 0 and (stage > 0 or exists (select 1 from clicks
       where clicks.id > segments.id * ${size} + segments.folded_to and clicks.id < (segments.id + 1) * ${size}))
     order by id limit 1`.execute(db);
@@ -163,23 +178,39 @@ async function learnAgents(
 /** False: somebody else did this stage meanwhile. */
 async function runStage(db: Kysely<Tables>, dialect: Dialect, batch: Batch): Promise<boolean> {
   if (!(await noteStage(db, batch))) return false;
-  const { stage, from, to } = batch;
+  const { from, to, slices, stage } = batch;
   const range = sql<boolean>`clicks.id > ${from} and clicks.id <= ${to}`;
-  const detail = DETAILS[stage - 1];
-  if (stage === 0) await countTotals(db, range);
-  else if (detail !== undefined) await countDetails(db, detail, range);
-  else await countVisitors(db, dialect, range);
+  const isSmall = slices === 1;
+  if (isSmall || stage === 0) {
+    await countTotals(db, ALL, range);
+    await countVisitors(db, dialect, ALL, range);
+  }
+  if (isSmall || stage === 1) await countDetails(db, ALL, SAID_BY_CLICKS, range);
+  if (isSmall || stage === 2) await countDetails(db, ALL, SAID_BY_AGENTS, range);
+  if (isSmall) await countLinks(db, dialect, range);
+  else if (stage >= STAGES_OF_ALL) {
+    await countLinks(db, dialect, sql`${range} and link_id % ${slices} = ${stage - STAGES_OF_ALL}`);
+  }
   return true;
 }
 
-async function noteStage(db: Kysely<Tables>, { segment, from, to, clicks, stage }: Batch): Promise<boolean> {
+/** Of all links together. */
+const STAGES_OF_ALL = 3;
+
+/** What fits in one transaction has one stage. */
+function isLast({ stage, slices }: Batch): boolean {
+  return slices === 1 || stage === STAGES_OF_ALL + slices - 1;
+}
+
+async function noteStage(db: Kysely<Tables>, batch: Batch): Promise<boolean> {
+  const { segment, from, to, clicks, stage, slices } = batch;
   const base = segment * SEGMENT_SIZE;
   const { numUpdatedRows } = await db
     .updateTable('segments')
     .set((eb) => ({
-      stage: stage === LAST_STAGE ? 0 : stage + 1,
-      ...(stage === 0 && { batch_to: to - base, folded: eb('folded', '+', clicks) }),
-      ...(stage === LAST_STAGE && { folded_to: to - base }),
+      stage: isLast(batch) ? 0 : stage + 1,
+      ...(stage === 0 && { batch_to: to - base, slices, folded: eb('folded', '+', clicks) }),
+      ...(isLast(batch) && { folded_to: to - base }),
     }))
     .where('id', '=', segment)
     .where('folded_to', '=', from - base)
@@ -188,26 +219,36 @@ async function noteStage(db: Kysely<Tables>, { segment, from, to, clicks, stage 
   return numUpdatedRows === 1n;
 }
 
-const LINKS = [sql`link_id`, sql.lit(ALL_LINKS)];
+const ALL = sql<number>`${sql.lit(ALL_LINKS)}`;
+const EACH = sql<number>`link_id`;
 
-async function countTotals(db: Kysely<Tables>, range: RawBuilder<boolean>): Promise<void> {
+async function countLinks(db: Kysely<Tables>, dialect: Dialect, range: RawBuilder<boolean>): Promise<void> {
   await sql`
     insert into click_index (link_id, at_ms, click_id)
     select link_id, at_ms, id from clicks where ${range} order by link_id, at_ms, id`.execute(db);
-  for (const link of LINKS) {
-    const counting = { link, from: sql`clicks`, range };
-    await addCounts(db, 'click_totals', { ...counting, columns: {} });
-    await addCounts(db, 'click_quarters', { ...counting, columns: { quarter: QUARTER } });
-  }
+  await countTotals(db, EACH, range);
+  await countDetails(db, EACH, [...SAID_BY_CLICKS, ...SAID_BY_AGENTS], range);
+  await countVisitors(db, dialect, EACH, range);
+}
+
+async function countTotals(
+  db: Kysely<Tables>,
+  link: RawBuilder<number>,
+  range: RawBuilder<boolean>,
+): Promise<void> {
+  const counting = { link, from: sql`clicks`, range };
+  await addCounts(db, 'click_totals', { ...counting, columns: {} });
+  await addCounts(db, 'click_quarters', { ...counting, columns: { quarter: QUARTER } });
 }
 
 async function countDetails(
   db: Kysely<Tables>,
-  { kind, word, from }: Detail,
+  link: RawBuilder<number>,
+  details: readonly Detail[],
   range: RawBuilder<boolean>,
 ): Promise<void> {
-  const columns = { day: DAY, kind: sql.lit(WORD_KINDS[kind]), word };
-  for (const link of LINKS) {
+  for (const { kind, word, from } of details) {
+    const columns = { day: DAY, kind: sql.lit(WORD_KINDS[kind]), word };
     await addCounts(db, 'click_details', {
       link,
       from,
@@ -219,19 +260,24 @@ async function countDetails(
 
 const QUARTER = sql`(at_ms / ${sql.lit(QUARTER_MS)})`;
 const DAY = sql`(at_ms / ${sql.lit(DAY_MS)})`;
-const WITH_AGENTS = sql`clicks join agents on agents.id = clicks.agent`;
-/** What a click says, and what its agent says; in the order of their stages, which stands in segments that are at it. */
-const DETAILS = [
+
+interface Detail {
+  readonly kind: Exclude<WordKind, 'agent'>;
+  readonly word: RawBuilder<unknown>;
+  readonly from: RawBuilder<unknown>;
+}
+
+const SAID_BY_CLICKS: readonly Detail[] = [
   { kind: 'referrer', word: sql`referrer`, from: sql`clicks` },
   { kind: 'language', word: sql`language`, from: sql`clicks` },
   { kind: 'country', word: sql`country`, from: sql`clicks` },
+];
+const WITH_AGENTS = sql`clicks join agents on agents.id = clicks.agent`;
+const SAID_BY_AGENTS: readonly Detail[] = [
   { kind: 'browser', word: sql`browser`, from: WITH_AGENTS },
   { kind: 'os', word: sql`os`, from: WITH_AGENTS },
   { kind: 'device', word: sql`device`, from: WITH_AGENTS },
-] as const;
-type Detail = (typeof DETAILS)[number];
-/** Totals, then each kind of detail, then visitors. */
-const LAST_STAGE = DETAILS.length + 1;
+];
 
 interface Counting {
   readonly link: RawBuilder<unknown>;
@@ -259,10 +305,11 @@ async function addCounts(
 async function countVisitors(
   db: Kysely<Tables>,
   dialect: Dialect,
+  link: RawBuilder<number>,
   range: RawBuilder<boolean>,
 ): Promise<void> {
   const { rows: visits } = await sql<{ link_id: number; day: number; visitor: number }>`
-    select link_id, ${DAY} as day, visitor from clicks
+    select ${link} as link_id, ${DAY} as day, visitor from clicks
     where ${range} and reason = ${REASON_NUMBERS.human} and visitor is not null`.execute(db);
   const groups = groupVisitors(visits);
   const keys = dialect.rowsOf(
@@ -295,13 +342,11 @@ function groupVisitors(
   visits: readonly { link_id: number; day: number; visitor: number }[],
 ): Map<string, VisitorGroup> {
   const groups = new Map<string, VisitorGroup>();
-  for (const { link_id, day, visitor } of visits) {
-    for (const linkId of [link_id, ALL_LINKS]) {
-      const key = `${linkId} ${day}`;
-      const group = groups.get(key);
-      if (group === undefined) groups.set(key, { linkId, day, visitors: [visitor] });
-      else group.visitors.push(visitor);
-    }
+  for (const { link_id: linkId, day, visitor } of visits) {
+    const key = `${linkId} ${day}`;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { linkId, day, visitors: [visitor] });
+    else group.visitors.push(visitor);
   }
   return groups;
 }

@@ -36,7 +36,7 @@ export function createClickTierStore({ open, dialect, clock }: ClickTierStoreDep
   const rowsMax = MOVED_MAX;
 
   return {
-    fold: async (clicksMax) => reading(foldClicks(open(), { dialect, clock }, clicksMax)),
+    fold: async (sliceClicks) => reading(foldClicks(open(), { dialect, clock }, sliceClicks)),
     findOldestWaitingMs: () => read(findOldestWaitingMs),
     countHumans: (linkIds) => read((db) => countHumans(db, dialect, linkIds)),
 

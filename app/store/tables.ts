@@ -46,6 +46,7 @@ export interface SegmentTable {
   folded_to: number;
   batch_to: Generated<number>;
   stage: Generated<number>;
+  slices: Generated<number>;
   folded: Generated<number>;
   removed: Generated<number>;
   seen_at_ms: Generated<number>;

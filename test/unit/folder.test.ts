@@ -24,12 +24,14 @@ function start({ msPerClick = 0 } = {}) {
   const folder = createFolder({
     clock: timed,
     tiers: {
-      async fold(clicksMax) {
-        asked.push(clicksMax);
+      async fold(sliceClicks) {
+        asked.push(sliceClicks);
+        const clicksMax = sliceClicks * 16;
         const portion = waiting.slice(0, clicksMax);
         waiting = waiting.slice(clicksMax);
         nowMs += portion.length * msPerClick;
-        return { clicks: portion.length, longestMs: portion.length * msPerClick };
+        const isFull = portion.length === clicksMax;
+        return { clicks: portion.length, isFull, longestMs: (portion.length / 16) * msPerClick };
       },
       findOldestWaitingMs: async () => waiting[0] ?? null,
     },
@@ -44,24 +46,24 @@ t.test('where nothing waits one question is enough', async (t) => {
   t.equal(asked.length, 1);
 });
 
-t.test('portions grow as long as they are quick', async (t) => {
+t.test('batches grow as long as they are quick', async (t) => {
   const { folder, asked, add, waiting } = start();
-  add(12_000);
+  add(20_000);
   await folder.foldAll(never);
-  t.same(asked, [250, 500, 1000, 2000, 4000, 4000, 4000]);
+  t.same(asked, [50, 100, 200, 400, 500, 500]);
   t.equal(waiting(), 0);
 });
 
-t.test('a transaction takes 8 ms, and four times as long nothing is done', async (t) => {
-  const { folder, asked, rests, add } = start({ msPerClick: 0.01 });
-  add(4000);
+t.test('a transaction takes 8 ms, and four times as long as a batch nothing is done', async (t) => {
+  const { folder, asked, rests, add } = start({ msPerClick: 0.04 });
+  add(16_000);
   await folder.foldAll(never);
-  t.same(asked, [250, 500, 800, 800, 800, 800, 800]);
-  t.equal(rests[3], 32);
+  t.same(asked, [50, 100, 200, 200, 200, 200, 200]);
+  t.equal(rests[3], 200 * 16 * 0.04 * 4);
   const slow = start({ msPerClick: 1 });
-  slow.add(700);
+  slow.add(2000);
   await slow.folder.foldAll(never);
-  t.same(slow.asked, [250, 250, 250], 'but a portion has 250 clicks at least');
+  t.same(slow.asked, [50, 50, 50], 'but a slice has 50 clicks at least');
 });
 
 t.test('who reads figures waits for no more than some clicks, and hears how old they are', async (t) => {
@@ -70,25 +72,33 @@ t.test('who reads figures waits for no more than some clicks, and hears how old 
   add(50_000, -7);
   const { asOfMs } = await folder.catchUp();
   t.equal(asOfMs, -7);
-  t.ok(waiting() >= 45_000);
+  t.ok(waiting() >= 42_000);
 });
 
 t.test('clicks that come meanwhile are left for the next time', async (t) => {
   for (const way of ['catchUp', 'foldAll'] as const) {
-    const { folder, add, asked } = start();
-    add(10, 0);
-    add(1000, 5);
-    add(30, 6);
+    const oldest = [0, 0, 1];
+    const folder = createFolder({
+      clock: createFakeClock(0),
+      tiers: {
+        fold: async () => ({ clicks: 5, isFull: false, longestMs: 0 }),
+        findOldestWaitingMs: async () => oldest.shift() ?? null,
+      },
+    });
     await folder[way](never);
-    t.same(asked, [250, 500, 1000], way);
-    add(10, 0);
-    add(1, 7);
-    await folder[way](never);
-    t.equal(asked.length, 4, way);
+    t.same(oldest, [], way);
   }
 });
 
-t.test('it ends after the portion in which it is over', async (t) => {
+t.test('a bound that is met when all is counted is no bound', async (t) => {
+  const { folder, add } = start();
+  add(CATCH_UP_MAX - 800);
+  await folder.catchUp();
+  add(CATCH_UP_MAX);
+  t.same(await folder.catchUp(), { asOfMs: 0 });
+});
+
+t.test('it ends after the batch in which it is over', async (t) => {
   const { folder, add, asked } = start();
   add(10_000);
   await folder.foldAll(() => asked.length === 2);

@@ -14,7 +14,8 @@ export const clicksMigration: Migration = {
     const { clustered } = dialect;
 
     // One start of one process that stores clicks. `folded_to`: its clicks up to this sequence are counted in the tiers below.
-    // Those behind it up to `batch_to` are on the way: `stage` of their stages (click-fold.ts) are done, 0: there are none.
+    // Those behind it up to `batch_to` are on the way, in `slices` slices: `stage` of their stages (click-fold.ts) are done, 0:
+    // there are none.
     // `folded` is how many are in the totals, `removed` how many of them have no row any more. `seen_at_ms`: when the process last said
     // that it lives; `is_over`: it does not, and all its clicks are counted.
     await db.schema
@@ -25,6 +26,7 @@ export const clicksMigration: Migration = {
       .addColumn('folded_to', 'bigint', (column) => column.notNull())
       .addColumn('batch_to', 'bigint', (column) => column.notNull().defaultTo(0))
       .addColumn('stage', 'integer', (column) => column.notNull().defaultTo(0))
+      .addColumn('slices', 'integer', (column) => column.notNull().defaultTo(0))
       .addColumn('folded', 'bigint', (column) => column.notNull().defaultTo(0))
       .addColumn('removed', 'bigint', (column) => column.notNull().defaultTo(0))
       .addColumn('seen_at_ms', 'bigint', (column) => column.notNull().defaultTo(0))
