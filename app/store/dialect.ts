@@ -28,11 +28,8 @@ export interface Dialect {
   /** A driver's error as an AppError, by its code; any other error as it is. */
   translateError(error: unknown): unknown;
   createSearchIndex(db: Kysely<Tables>): Promise<void>;
-  /** Keeps the search index in step with a row of `links`; `text` null: the row goes away. */
-  indexSearchText(
-    db: Kysely<Tables>,
-    row: { id: number; text: string | null; isNew: boolean },
-  ): Promise<void>;
+  /** Keeps the search index in step with a row of `links`. */
+  indexSearchText(db: Kysely<Tables>, entry: SearchEntry): Promise<void>;
   /**
    * Where to read the ids of all rows whose search text may hold `needle`: `matchesText` decides. Null when the index
    * needs a longer one. Bounded work, whatever the needle is.
@@ -49,6 +46,13 @@ export interface Dialect {
 /** The columns of a table of values, in the order in which the values stand. */
 export type RowColumns = Readonly<Record<string, 'number' | 'text' | 'bytes'>>;
 export type RowValues = readonly (number | string | Uint8Array | null)[];
+
+/** What the search index holds of a row of `links`; `text` null: the row goes away. */
+export interface SearchEntry {
+  readonly id: number;
+  readonly text: string | null;
+  readonly isNew: boolean;
+}
 
 /** `select <id> from <from> where <where>` lists ids, in the order of `<id>` without sorting. */
 export interface IdSource {

@@ -1,40 +1,77 @@
 /**
- * Runs the commands of one unit on an open transaction: load, ask the rules (links/decide.ts), write. Every change writes
- * the row, its event, its tags and its search text together.
+ * Runs the commands of a call's units on an open transaction: load, ask the rules (links/decide.ts), write. Every change
+ * writes the row, its event and its tags at once; the last number taken and the search texts follow at the end of the call.
  */
 
 import { type Kysely, sql } from 'kysely';
 import { type ChangeCommand, decideChange, isKeyReleasable, isReusable } from '../links/decide.ts';
 import { type Link, type LinkOptions, optionsOf, PRIMARY_DOMAIN } from '../links/link.ts';
 import type { EventType, LinkCommand, LinkRef, Outcome, Refusal, UnitResult } from '../links/link-store.ts';
-import type { Dialect } from './dialect.ts';
+import type { Dialect, SearchEntry } from './dialect.ts';
+import type { LinkInserts } from './link-inserts.ts';
 import { parseOptions, toLink, toLinkRow } from './link-rows.ts';
 import { toSearchText } from './search-text.ts';
 import type { Tables } from './tables.ts';
 
-export async function runUnit(
-  db: Kysely<Tables>,
-  dialect: Dialect,
-  unit: readonly LinkCommand[],
-): Promise<UnitResult> {
+export interface CommandDeps {
+  readonly db: Kysely<Tables>;
+  readonly dialect: Dialect;
+  readonly inserts: LinkInserts;
+}
+
+/**
+ * A call under way. What stands here is written once, at its end: between two savepoints FTS5 writes out what it gathered,
+ * which costs more than the link itself, and the row of numbers would be written once for each.
+ */
+interface Call extends CommandDeps {
+  /** The last number that a change took; null: none did yet. */
+  lastSeq: number | null;
+  readonly searchEntries: SearchEntry[];
+}
+
+/** One result for each unit. All of it is written when this resolves, and none of it when the caller undoes it. */
+export async function runUnits(
+  deps: CommandDeps,
+  units: readonly (readonly LinkCommand[])[],
+): Promise<UnitResult[]> {
+  const call: Call = { ...deps, lastSeq: null, searchEntries: [] };
+  const results: UnitResult[] = [];
+  for (const unit of units) results.push(await runUnit(call, unit));
+  await writeGathered(call);
+  return results;
+}
+
+async function runUnit(call: Call, unit: readonly LinkCommand[]): Promise<UnitResult> {
+  const { db, lastSeq, searchEntries } = call;
+  const entriesBefore = searchEntries.length;
   await sql`savepoint unit`.execute(db);
   const outcomes: Outcome[] = [];
-  for (const command of unit) outcomes.push(await runCommand(db, dialect, command));
+  for (const command of unit) outcomes.push(await runCommand(call, command));
   const committed = outcomes.every(({ type }) => type !== 'refused');
-  if (!committed) await sql`rollback to savepoint unit`.execute(db);
+  if (!committed) {
+    await sql`rollback to savepoint unit`.execute(db);
+    call.lastSeq = lastSeq;
+    searchEntries.length = entriesBefore;
+  }
   await sql`release savepoint unit`.execute(db);
   return { committed, outcomes };
 }
 
-async function runCommand(db: Kysely<Tables>, dialect: Dialect, command: LinkCommand): Promise<Outcome> {
-  if (command.type === 'create') return create(db, dialect, command);
-  const link = await findLink(db, command.type === 'put' ? { key: command.key } : command.ref);
+async function writeGathered({ db, dialect, lastSeq, searchEntries }: Call): Promise<void> {
+  if (lastSeq === null) return;
+  await db.updateTable('sequences').set({ value: lastSeq }).where('name', '=', 'event').execute();
+  for (const entry of searchEntries) await dialect.indexSearchText(db, entry);
+}
+
+async function runCommand(call: Call, command: LinkCommand): Promise<Outcome> {
+  if (command.type === 'create') return create(call, command);
+  const link = await findLink(call.db, command.type === 'put' ? { key: command.key } : command.ref);
   if (command.type === 'put' && (link === null || isKeyReleasable(link, command.atMs))) {
     if (command.ifVersion !== null) return refused('version_mismatch');
-    return create(db, dialect, { ...command, candidates: [command.key], reuseEqual: false });
+    return create(call, { ...command, candidates: [command.key], reuseEqual: false });
   }
   if (link === null) return refused('not_found');
-  return changeLink(db, dialect, link, command);
+  return changeLink(call, link, command);
 }
 
 interface Creation {
@@ -45,16 +82,17 @@ interface Creation {
   readonly atMs: number;
 }
 
-async function create(db: Kysely<Tables>, dialect: Dialect, creation: Creation): Promise<Outcome> {
+async function create(call: Call, creation: Creation): Promise<Outcome> {
+  const { db } = call;
   for (const key of creation.candidates) {
     const draft = newLink(key, creation);
-    const link = await insertLink(db, draft);
-    if (link !== null) return recordCreation(db, dialect, link);
+    const link = await insertLink(call, draft);
+    if (link !== null) return recordCreation(call, link);
     const occupant = (await findLink(db, { key })) as Link;
     if (creation.reuseEqual && isReusable(occupant, creation)) return { type: 'unchanged', link: occupant };
     if (!isKeyReleasable(occupant, creation.atMs)) continue;
     await db.updateTable('links').set({ released: 1 }).where('id', '=', occupant.id).execute();
-    return recordCreation(db, dialect, (await insertLink(db, draft)) as Link);
+    return recordCreation(call, (await insertLink(call, draft)) as Link);
   }
   return refused('key_taken');
 }
@@ -76,40 +114,28 @@ function newLink(key: string, { options, by, atMs }: Creation): LinkDraft {
   };
 }
 
-/** What `seq` is between the insert and its number; no commit ever holds it. */
-const UNNUMBERED = 0;
-
 /**
- * Insert or conflict: the unique index decides, and null means that the key has an owner. The number is taken only by who
- * won, so that a command that changes nothing writes nothing.
+ * Insert or conflict: the unique index decides, and null means that the key has an owner. Only who won has taken the
+ * number, so that a command that changes nothing writes nothing.
  */
-async function insertLink(db: Kysely<Tables>, draft: LinkDraft): Promise<Link | null> {
-  const row = await db
-    .insertInto('links')
-    .values(toLinkRow({ ...draft, seq: UNNUMBERED, maxClicksSeq: UNNUMBERED }))
-    .onConflict((conflict) => conflict.doNothing())
-    .returning('id')
-    .executeTakeFirst();
-  if (row === undefined) return null;
-  const seq = await takeNumbers(db, 'event', 1);
-  await db.updateTable('links').set({ seq, max_clicks_seq: seq }).where('id', '=', row.id).execute();
-  return { ...draft, id: row.id, seq, maxClicksSeq: seq };
+async function insertLink(call: Call, draft: LinkDraft): Promise<Link | null> {
+  const seq = await nextSeq(call);
+  const row = toLinkRow({ ...draft, seq, maxClicksSeq: seq });
+  const id = await call.inserts.link(call.db, row);
+  if (id === null) return null;
+  call.lastSeq = seq;
+  call.searchEntries.push({ id, text: row.search, isNew: true });
+  return { ...draft, id, seq, maxClicksSeq: seq };
 }
 
-async function recordCreation(db: Kysely<Tables>, dialect: Dialect, link: Link): Promise<Outcome> {
-  await insertEvent(db, { type: 'created', link, by: link.createdBy, options: optionsOf(link) });
-  await insertTags(db, link);
-  await dialect.indexSearchText(db, { id: link.id, text: toSearchText(link), isNew: true });
+async function recordCreation(call: Call, link: Link): Promise<Outcome> {
+  await insertEvent(call, { type: 'created', link, by: link.createdBy, options: optionsOf(link) });
+  await insertTags(call.db, link);
   return { type: 'created', link };
 }
 
-async function changeLink(
-  db: Kysely<Tables>,
-  dialect: Dialect,
-  link: Link,
-  command: ChangeCommand,
-): Promise<Outcome> {
-  const past = command.type === 'revert' ? await findPast(db, link.id, command.version) : null;
+async function changeLink(call: Call, link: Link, command: ChangeCommand): Promise<Outcome> {
+  const past = command.type === 'revert' ? await findPast(call.db, link.id, command.version) : null;
   const decision = decideChange(link, command, past);
   switch (decision.type) {
     case 'refuse':
@@ -117,66 +143,63 @@ async function changeLink(
     case 'keep':
       return { type: 'unchanged', link };
     case 'purge':
-      return purge(db, dialect, link, command);
+      return purge(call, link, command);
     case 'write': {
-      const seq = await takeNumbers(db, 'event', 1);
+      const seq = await takeSeq(call);
       const maxClicksSeq = decision.setsMaxClicks ? seq : link.maxClicksSeq;
       const next: Link = { ...decision.link, seq, maxClicksSeq };
-      await writeLink(db, dialect, { before: link, next });
-      await insertEvent(db, { type: decision.event, link: next, by: command.by, options: optionsOf(next) });
+      await writeLink(call, { before: link, next });
+      await insertEvent(call, {
+        type: decision.event,
+        link: next,
+        by: command.by,
+        options: optionsOf(next),
+      });
       return { type: decision.event, link: next };
     }
   }
 }
 
 async function writeLink(
-  db: Kysely<Tables>,
-  dialect: Dialect,
+  { db, searchEntries }: Call,
   { before, next }: { before: Link; next: Link },
 ): Promise<void> {
   const { id, ...rest } = next;
-  await db.updateTable('links').set(toLinkRow(rest)).where('id', '=', id).execute();
+  const row = toLinkRow(rest);
+  await db.updateTable('links').set(row).where('id', '=', id).execute();
   if (before.tags.join('\n') !== next.tags.join('\n')) {
     await db.deleteFrom('link_tags').where('link_id', '=', id).execute();
     await insertTags(db, next);
   }
-  const text = toSearchText(next);
-  if (toSearchText(before) !== text) await dialect.indexSearchText(db, { id, text, isNew: false });
+  if (toSearchText(before) !== row.search) searchEntries.push({ id, text: row.search, isNew: false });
 }
 
-async function purge(
-  db: Kysely<Tables>,
-  dialect: Dialect,
-  link: Link,
-  { by, atMs }: { by: string; atMs: number },
-): Promise<Outcome> {
-  const seq = await takeNumbers(db, 'event', 1);
+async function purge(call: Call, link: Link, { by, atMs }: { by: string; atMs: number }): Promise<Outcome> {
+  const { db, searchEntries } = call;
+  const seq = await takeSeq(call);
   await db.deleteFrom('events').where('link_id', '=', link.id).execute();
-  await dialect.indexSearchText(db, { id: link.id, text: null, isNew: false });
+  searchEntries.push({ id: link.id, text: null, isNew: false });
   await db.deleteFrom('links').where('id', '=', link.id).execute();
   const last = { ...link, seq, version: link.version + 1, updatedAtMs: atMs };
-  await insertEvent(db, { type: 'purged', link: last, by, options: null });
+  await insertEvent(call, { type: 'purged', link: last, by, options: null });
   return { type: 'purged' };
 }
 
-async function insertEvent(
-  db: Kysely<Tables>,
+function insertEvent(
+  { db, inserts }: Call,
   { type, link, by, options }: { type: EventType; link: Link; by: string; options: LinkOptions | null },
 ): Promise<void> {
-  await db
-    .insertInto('events')
-    .values({
-      seq: link.seq,
-      type,
-      link_id: link.id,
-      domain: link.domain,
-      key: link.key,
-      version: link.version,
-      by,
-      at_ms: link.updatedAtMs,
-      options: options === null ? null : JSON.stringify(options),
-    })
-    .execute();
+  return inserts.event(db, {
+    seq: link.seq,
+    type,
+    link_id: link.id,
+    domain: link.domain,
+    key: link.key,
+    version: link.version,
+    by,
+    at_ms: link.updatedAtMs,
+    options: options === null ? null : JSON.stringify(options),
+  });
 }
 
 async function insertTags(db: Kysely<Tables>, { id, tags }: Link): Promise<void> {
@@ -210,15 +233,32 @@ function selectLink(db: Kysely<Tables>, ref: LinkRef) {
     : links.where('domain', '=', PRIMARY_DOMAIN).where('key', '=', ref.key).where('released', '=', 0);
 }
 
+async function takeSeq(call: Call): Promise<number> {
+  const seq = await nextSeq(call);
+  call.lastSeq = seq;
+  return seq;
+}
+
 /**
- * Takes the next `count` numbers of a sequence and returns the first. The row stays locked until the commit, so numbers
- * become visible in their order: whoever follows `seq` never sees 8 before 7.
+ * The number of the next change. Transactions that write do not overlap, so numbers become visible in their order: whoever
+ * follows `seq` never sees 8 before 7.
  */
-export async function takeNumbers(db: Kysely<Tables>, name: 'event' | 'key', count: number): Promise<number> {
+async function nextSeq({ db, lastSeq }: Call): Promise<number> {
+  if (lastSeq !== null) return lastSeq + 1;
+  const { value } = await db
+    .selectFrom('sequences')
+    .select('value')
+    .where('name', '=', 'event')
+    .executeTakeFirstOrThrow();
+  return value + 1;
+}
+
+/** Takes the next `count` numbers for keys and returns the first. */
+export async function takeKeyNumbers(db: Kysely<Tables>, count: number): Promise<number> {
   const { value } = await db
     .updateTable('sequences')
     .set((eb) => ({ value: eb('value', '+', count) }))
-    .where('name', '=', name)
+    .where('name', '=', 'key')
     .returning('value')
     .executeTakeFirstOrThrow();
   return value - count + 1;

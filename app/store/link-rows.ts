@@ -29,7 +29,9 @@ export function toLink(row: Selectable<LinkTable>): Link {
   };
 }
 
-export function toLinkRow(link: Omit<Link, 'id'>): Omit<Insertable<LinkTable>, 'id'> {
+export type LinkRow = Omit<Insertable<LinkTable>, 'id'>;
+
+export function toLinkRow(link: Omit<Link, 'id'>): LinkRow {
   return {
     domain: link.domain,
     key: link.key,

@@ -7,7 +7,8 @@ import type { Kysely } from 'kysely';
 import type { LinkEvent, LinkStore } from '../links/link-store.ts';
 import type { Dialect } from './dialect.ts';
 import type { GroupCommit } from './group-commit.ts';
-import { findLink, runUnit, takeNumbers } from './link-commands.ts';
+import { findLink, runUnits, takeKeyNumbers } from './link-commands.ts';
+import { createLinkInserts } from './link-inserts.ts';
 import { listLinks } from './link-list.ts';
 import { parseOptions, toEvent } from './link-rows.ts';
 import { createReading } from './reading.ts';
@@ -22,17 +23,14 @@ export interface LinkStoreDeps {
 
 export function createLinkStore({ reader, writes, dialect, lookup }: LinkStoreDeps): LinkStore {
   const reading = createReading(dialect);
+  const inserts = createLinkInserts();
 
   return {
     lookup,
 
     async apply(units) {
       const weight = units.reduce((sum, unit) => sum + unit.length, 0);
-      return writes.run(weight, async (connection) => {
-        const results = [];
-        for (const unit of units) results.push(await runUnit(connection, dialect, unit));
-        return results;
-      });
+      return writes.run(weight, (db) => runUnits({ db, dialect, inserts }, units));
     },
 
     findLink: (ref) => reading(findLink(reader, ref)),
@@ -43,7 +41,7 @@ export function createLinkStore({ reader, writes, dialect, lookup }: LinkStoreDe
 
     listEvents: (page) => reading(listEvents(reader, page)),
 
-    takeNumbers: (count) => writes.run(1, (connection) => takeNumbers(connection, 'key', count)),
+    takeNumbers: (count) => writes.run(1, (db) => takeKeyNumbers(db, count)),
   };
 }
 

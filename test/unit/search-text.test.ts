@@ -24,6 +24,15 @@ t.test('letters that differ in case or in form are the same', async (t) => {
   t.not(foldCase('ı'), foldCase('j'));
 });
 
+t.test('a text of nothing but ASCII is folded as it is among other letters', async (t) => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary-ascii' }), (text) => {
+      t.equal(`${foldCase(text)}|ä`, foldCase(`${text}|Ä`));
+    }),
+    propertyRuns(t, { runs: 300, proveRuns: 30_000 }),
+  );
+});
+
 t.test('any part of a text is found in it, in capitals and in small letters', async (t) => {
   const text = fc
     .string({ unit: 'grapheme', minLength: 0, maxLength: 10 })
