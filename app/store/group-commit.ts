@@ -80,6 +80,7 @@ export function createGroupCommit(db: Kysely<Tables>, deps: GroupCommitDeps): Gr
     // Those who wait hear of it in a later microtask, behind onCommitted; should that fail, the calls are committed all the same.
     for (const call of group) call.settle();
     onCommitted();
+    await dialect.afterCommit(db);
   }
 
   async function runCall(connection: Kysely<Tables>, call: Call): Promise<void> {

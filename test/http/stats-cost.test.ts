@@ -109,7 +109,8 @@ t.test('every statement finds its rows by an index', async (t) => {
       .prepare<unknown[], { detail: string }>(`explain query plan ${text}`)
       .all(...parameters)
       .map(({ detail }) => detail);
-    const scans = plan.filter((line) => /^SCAN (?!json_each|page$)/.test(line));
+    // `segments` has a row for each process that was seen lately.
+    const scans = plan.filter((line) => /^SCAN (?!json_each|page$|segments$)/.test(line));
     t.strictSame(scans, [], text.replace(/\s+/g, ' '));
   }
   const paged = clickTexts.find((text) => text.includes('(at_ms, click_id) <')) ?? '';

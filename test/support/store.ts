@@ -35,6 +35,7 @@ export function openLinksDb({ dataDir, ...options }: OpenLinksDbOptions): Promis
     path: join(dataDir, 'links.db'),
     schema: LINK_SCHEMA,
     synchronous: 'FULL',
+    isCheckpointedByCaller: true,
     ...options,
   });
 }

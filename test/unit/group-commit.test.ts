@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Kysely, sql } from 'kysely';
 import t, { type Test } from 'tap';
 import { AppError } from '../../app/kernel/errors.ts';
@@ -12,6 +13,7 @@ import { openLinksDb } from '../support/store.ts';
 async function open(
   t: Test,
   { requireInPlace = () => undefined, onCommitted = () => undefined }: Partial<GroupCommitDeps> = {},
+  wrap: (dialect: Dialect) => Dialect = (dialect) => dialect,
 ) {
   const sqlite = createSqliteDialect({ clock: createFakeClock(), random: () => 0 });
   const db = await openLinksDb({ dataDir: t.testdir(), migrate: 'auto', dialect: sqlite });
@@ -27,7 +29,7 @@ async function open(
     },
   };
   const writes = createGroupCommit(db.writer, {
-    dialect,
+    dialect: wrap(dialect),
     requireInPlace,
     onCommitted() {
       log.push('told');
@@ -59,6 +61,22 @@ t.test(
     t.same(await values(), ['a', 'b', 'c']);
   },
 );
+
+t.test('what the database puts off comes behind the answers and before the next group', async (t) => {
+  const { writes, log } = await open(t, {}, (dialect) => ({
+    ...dialect,
+    async afterCommit(db) {
+      await nextTurn();
+      log.push('put off');
+      await dialect.afterCommit(db);
+    },
+  }));
+  await writes.run(1, insert('a'));
+  log.push('answer');
+  await writes.run(1, insert('b'));
+  await writes.close();
+  t.same(log, ['begin', 'committed', 'told', 'answer', 'put off', 'begin', 'committed', 'told', 'put off']);
+});
 
 t.test('what comes while a group is committed goes into the next one', async (t) => {
   const { writes, log } = await open(t);

@@ -189,6 +189,39 @@ t.test('a connection that is gone cannot roll back, and that is told', async (t)
   await t.rejects(failing, { name: 'TypeError', message: 'The database connection is not open' });
 });
 
+t.test('a long WAL is moved into the file after a commit, a short one stays', async (t) => {
+  const { connection, db } = openTable(t);
+  connection.pragma('journal_mode = wal');
+  connection.pragma('wal_autocheckpoint = 0');
+  const dialect = createSqliteDialect({ clock: createJumpingClock().clock, random: () => 0 });
+  const pages = () => connection.pragma('wal_checkpoint(noop)');
+  const fill = connection.prepare("insert into x (text) values (printf('%.*c', 4000, 'x'))");
+  const grow = connection.transaction((count: number) => {
+    for (let i = 0; i < count; i++) fill.run();
+  });
+  grow(900);
+  await dialect.afterCommit(db);
+  t.match(pages(), [{ checkpointed: 0 }]);
+  grow(100);
+  let turns = 0;
+  setImmediate(() => {
+    turns += 1;
+    t.match(pages(), [{ checkpointed: 0 }], 'in the turn of the commit nothing is moved');
+  });
+  await dialect.afterCommit(db);
+  t.equal(turns, 1);
+  const [{ log, checkpointed }] = pages() as [{ log: number; checkpointed: number }];
+  t.ok(log >= 1000);
+  t.equal(checkpointed, log);
+});
+
+t.test('a WAL that cannot be moved is no failure of what was committed', async (t) => {
+  const { db, connection } = openTable(t);
+  const dialect = createSqliteDialect({ clock: createJumpingClock().clock, random: () => 0 });
+  connection.close();
+  await t.resolves(dialect.afterCommit(db));
+});
+
 t.test('codes of the driver become sentences; what is no fault of the moment stays a defect', async (t) => {
   const translate = (code: string) => {
     const error = new Database.SqliteError('text of the driver', code);

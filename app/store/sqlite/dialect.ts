@@ -10,6 +10,7 @@ import { AppError } from '../../kernel/errors.ts';
 import { compileOnce } from '../compiled.ts';
 import type { Dialect, IdSource, RowValues } from '../dialect.ts';
 import type { Tables } from '../tables.ts';
+import { checkpointWhenDue } from './checkpoint.ts';
 
 /** How long a write waits for another process's write before it is answered with 503. */
 const BUSY_BUDGET_MS = 5000;
@@ -67,6 +68,8 @@ export function createSqliteDialect({ clock, random }: SqliteDialectDeps): Diale
         }
       });
     },
+
+    afterCommit: checkpointWhenDue,
 
     undoTo: (connection, savepoint) =>
       unlessOver(sql`rollback to savepoint ${sql.id(savepoint)}`.execute(connection)),

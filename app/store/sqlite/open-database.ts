@@ -43,6 +43,8 @@ export interface OpenDatabaseOptions {
    * the last commits (https://www.sqlite.org/pragma.html#pragma_synchronous).
    */
   readonly synchronous: 'FULL' | 'NORMAL';
+  /** The caller moves a long WAL into the file (checkpoint.ts); if not SQLite does, inside the commit that made it long. */
+  readonly isCheckpointedByCaller?: boolean;
   /** How long opening may wait for other processes, and stop everything else in this one. */
   readonly busyTimeoutMs?: number;
 }
@@ -102,6 +104,7 @@ async function open(options: OpenDatabaseOptions): Promise<OpenDatabase> {
     const writing = connectWriting();
     const writer = toKysely(writing);
     await migrate(writer, dialect, { mode, schema, name: path });
+    if (options.isCheckpointedByCaller) writing.pragma('wal_autocheckpoint = 0');
     const reading = connect({ readonly: true, timeout: busyTimeoutMs });
     probePages(reading);
     for (const connection of connections) connection.pragma(NEVER_WAIT);

@@ -73,7 +73,14 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
   const { dataDir, migrate, clock, random, randomBytes } = options;
   const dialect = createSqliteDialect({ clock, random });
   const path = join(dataDir, 'links.db');
-  const db = await openDatabase({ path, schema: LINK_SCHEMA, migrate, dialect, synchronous: 'FULL' });
+  const db = await openDatabase({
+    path,
+    schema: LINK_SCHEMA,
+    migrate,
+    dialect,
+    synchronous: 'FULL',
+    isCheckpointedByCaller: true,
+  });
   const clicks = await openClicksDb({
     dataDir,
     migrate,
