@@ -261,6 +261,7 @@ export async function createContext(
       // Each hour, for hosts that do not run at night.
       { name: 'night', at: '17 2-23 * * *', run: night.run },
     ],
+    /* c8 ignore next: node-cron asks the machine's clock, which a test cannot set. */
     { onFailed: (job, err) => logger.error({ job, err }, 'a job failed') },
   );
   const linkDeps = {

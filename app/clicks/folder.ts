@@ -28,7 +28,7 @@ export const CATCH_UP_MAX = 20_000;
 /** What a transaction should take: every redirect waits behind it. */
 const TRANSACTION_MS = 8;
 /** Clicks of a transaction. Fewer cost more each. */
-const SLICE_MIN = 50;
+const SLICE_MIN = 100;
 const SLICE_MAX = 500;
 
 export function createFolder({ tiers, clock }: FolderDeps): Folder {

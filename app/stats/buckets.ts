@@ -78,7 +78,7 @@ async function listDateStarts(
   const segments = await zone.segments(first, toMs + LONGEST_MS[interval] + MARGIN_MS);
   const starts: number[] = [];
   let index = 0;
-  let localMs = floorDate(first + LONGEST_MS[interval] + (segments[0]?.offsetMs ?? 0), interval);
+  let localMs = floorDate(first + LONGEST_MS[interval] + (segments[0] as ZoneSegment).offsetMs, interval);
   for (;;) {
     while (!reaches(segments[index] as ZoneSegment, localMs)) index++;
     const segment = segments[index] as ZoneSegment;

@@ -51,16 +51,16 @@ export async function foldClicks(
   for (;;) {
     const batch = await findBatch(reader, sliceClicks);
     if (batch === null) return { clicks: 0, isFull: false, longestMs };
-    const agents = await findNewAgents(reader, batch);
-    if (agents.length > 0) await learnAgents(writer, dialect, agents);
-    else {
+    if (batch.stage === 0) await learnNewAgents({ reader, writer }, dialect, batch);
+    for (let stage = batch.stage; ; stage++) {
+      const now = { ...batch, stage };
       const startedMs = clock.monotonicMs();
-      const isDone = await dialect.transaction(writer, (db) => runStage(db, dialect, batch));
+      const isOurs = await dialect.transaction(writer, (db) => runStage(db, dialect, now));
       longestMs = Math.max(longestMs, clock.monotonicMs() - startedMs);
-      // One whose clicks were purged meanwhile is none.
-      if (isDone && isLast(batch) && batch.clicks > 0) {
-        return { clicks: batch.clicks, isFull: batch.slices === SLICES_MAX, longestMs };
-      }
+      // Without any click: they were all purged meanwhile.
+      if (!isOurs || (isLast(now) && batch.clicks === 0)) break;
+      if (isLast(now)) return { clicks: batch.clicks, isFull: batch.slices === SLICES_MAX, longestMs };
+      await nextTurn();
     }
     await nextTurn();
   }
@@ -143,6 +143,19 @@ function findNewAgents(db: Kysely<Tables>, { from, to }: Batch): Promise<NewAgen
     .execute();
 }
 
+async function learnNewAgents(
+  { reader, writer }: Pick<OpenDatabase, 'reader' | 'writer'>,
+  dialect: Dialect,
+  batch: Batch,
+): Promise<void> {
+  for (;;) {
+    const agents = await findNewAgents(reader, batch);
+    if (agents.length === 0) return;
+    await learnAgents(writer, dialect, agents);
+    await nextTurn();
+  }
+}
+
 const { browser: BROWSER, os: OS, device: DEVICE } = WORD_KINDS;
 
 async function learnAgents(
@@ -178,18 +191,24 @@ async function learnAgents(
 /** False: somebody else did this stage meanwhile. */
 async function runStage(db: Kysely<Tables>, dialect: Dialect, batch: Batch): Promise<boolean> {
   if (!(await noteStage(db, batch))) return false;
-  const { from, to, slices, stage } = batch;
-  const range = sql<boolean>`clicks.id > ${from} and clicks.id <= ${to}`;
-  const isSmall = slices === 1;
-  if (isSmall || stage === 0) {
-    await countTotals(db, ALL, range);
-    await countVisitors(db, dialect, ALL, range);
-  }
-  if (isSmall || stage === 1) await countDetails(db, ALL, SAID_BY_CLICKS, range);
-  if (isSmall || stage === 2) await countDetails(db, ALL, SAID_BY_AGENTS, range);
-  if (isSmall) await countLinks(db, dialect, range);
-  else if (stage >= STAGES_OF_ALL) {
-    await countLinks(db, dialect, sql`${range} and link_id % ${slices} = ${stage - STAGES_OF_ALL}`);
+  const { slices, stage } = batch;
+  if (slices === 1) {
+    await layOut(db, batch, sql`true`);
+    await countLinks(db, dialect);
+    await mergeLinks(db);
+    await countTotals(db);
+    await countVisitors(db, dialect);
+    await countDetails(db, [...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
+  } else if (stage >= STAGES_OF_ALL) {
+    await layOut(db, batch, sql`link_id % ${slices} = ${stage - STAGES_OF_ALL}`);
+    await countLinks(db, dialect);
+  } else {
+    await layOut(db, batch, sql`true`);
+    await mergeLinks(db);
+    if (stage === 0) {
+      await countTotals(db);
+      await countVisitors(db, dialect);
+    } else await countDetails(db, stage === 1 ? SAID_BY_CLICKS : SAID_BY_AGENTS);
   }
   return true;
 }
@@ -219,98 +238,72 @@ async function noteStage(db: Kysely<Tables>, batch: Batch): Promise<boolean> {
   return numUpdatedRows === 1n;
 }
 
-const ALL = sql<number>`${sql.lit(ALL_LINKS)}`;
-const EACH = sql<number>`link_id`;
+/**
+ * What a stage counts, with everything it is counted by, lies in a table of this connection: a batch is read once for each
+ * stage and not for each statement.
+ */
+async function layOut(db: Kysely<Tables>, { from, to }: Batch, slice: RawBuilder<unknown>): Promise<void> {
+  await sql`
+    create temporary table if not exists folding (id bigint, link_id bigint, at_ms bigint, reason integer, visitor bigint,
+      quarter integer, day integer, referrer bigint, language bigint, country bigint, browser bigint, os bigint,
+      device bigint)`.execute(db);
+  await sql`delete from folding`.execute(db);
+  await sql`
+    insert into folding
+    select clicks.id, link_id, at_ms, reason, visitor, at_ms / ${sql.lit(QUARTER_MS)}, at_ms / ${sql.lit(DAY_MS)},
+      referrer, language, country, browser, os, device
+    from clicks left join agents on agents.id = clicks.agent
+    where clicks.id > ${from} and clicks.id <= ${to} and ${slice}`.execute(db);
+}
 
-async function countLinks(db: Kysely<Tables>, dialect: Dialect, range: RawBuilder<boolean>): Promise<void> {
+/** What is laid out counts for all links together from here on. */
+async function mergeLinks(db: Kysely<Tables>): Promise<void> {
+  await sql`update folding set link_id = ${sql.lit(ALL_LINKS)}`.execute(db);
+}
+
+async function countLinks(db: Kysely<Tables>, dialect: Dialect): Promise<void> {
   await sql`
     insert into click_index (link_id, at_ms, click_id)
-    select link_id, at_ms, id from clicks where ${range} order by link_id, at_ms, id`.execute(db);
-  await countTotals(db, EACH, range);
-  await countDetails(db, EACH, [...SAID_BY_CLICKS, ...SAID_BY_AGENTS], range);
-  await countVisitors(db, dialect, EACH, range);
+    select link_id, at_ms, id from folding order by link_id, at_ms, id`.execute(db);
+  await countTotals(db);
+  await countDetails(db, [...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
+  await countVisitors(db, dialect);
 }
 
-async function countTotals(
-  db: Kysely<Tables>,
-  link: RawBuilder<number>,
-  range: RawBuilder<boolean>,
-): Promise<void> {
-  const counting = { link, from: sql`clicks`, range };
-  await addCounts(db, 'click_totals', { ...counting, columns: {} });
-  await addCounts(db, 'click_quarters', { ...counting, columns: { quarter: QUARTER } });
+async function countTotals(db: Kysely<Tables>): Promise<void> {
+  await sql`
+    insert into click_totals (link_id, reason, clicks)
+    select link_id, reason, count(*) from folding where true group by link_id, reason
+    on conflict (link_id, reason) do update set clicks = click_totals.clicks + excluded.clicks`.execute(db);
+  await sql`
+    insert into click_quarters (link_id, quarter, reason, clicks)
+    select link_id, quarter, reason, count(*) from folding where true group by link_id, quarter, reason
+    on conflict (link_id, quarter, reason) do update set clicks = click_quarters.clicks + excluded.clicks`.execute(
+    db,
+  );
 }
 
-async function countDetails(
-  db: Kysely<Tables>,
-  link: RawBuilder<number>,
-  details: readonly Detail[],
-  range: RawBuilder<boolean>,
-): Promise<void> {
-  for (const { kind, word, from } of details) {
-    const columns = { day: DAY, kind: sql.lit(WORD_KINDS[kind]), word };
-    await addCounts(db, 'click_details', {
-      link,
-      from,
-      columns,
-      range: sql`${range} and ${word} is not null`,
-    });
+const SAID_BY_CLICKS = ['referrer', 'language', 'country'] as const;
+const SAID_BY_AGENTS = ['browser', 'os', 'device'] as const;
+
+async function countDetails(db: Kysely<Tables>, kinds: readonly Exclude<WordKind, 'agent'>[]): Promise<void> {
+  for (const kind of kinds) {
+    const word = sql.ref(kind);
+    await sql`
+      insert into click_details (link_id, day, reason, kind, word, clicks)
+      select link_id, day, reason, ${sql.lit(WORD_KINDS[kind])}, ${word}, count(*) from folding
+      where ${word} is not null group by link_id, day, reason, ${word}
+      on conflict (link_id, day, reason, kind, word) do update set clicks = click_details.clicks + excluded.clicks`.execute(
+      db,
+    );
   }
 }
 
-const QUARTER = sql`(at_ms / ${sql.lit(QUARTER_MS)})`;
-const DAY = sql`(at_ms / ${sql.lit(DAY_MS)})`;
-
-interface Detail {
-  readonly kind: Exclude<WordKind, 'agent'>;
-  readonly word: RawBuilder<unknown>;
-  readonly from: RawBuilder<unknown>;
-}
-
-const SAID_BY_CLICKS: readonly Detail[] = [
-  { kind: 'referrer', word: sql`referrer`, from: sql`clicks` },
-  { kind: 'language', word: sql`language`, from: sql`clicks` },
-  { kind: 'country', word: sql`country`, from: sql`clicks` },
-];
-const WITH_AGENTS = sql`clicks join agents on agents.id = clicks.agent`;
-const SAID_BY_AGENTS: readonly Detail[] = [
-  { kind: 'browser', word: sql`browser`, from: WITH_AGENTS },
-  { kind: 'os', word: sql`os`, from: WITH_AGENTS },
-  { kind: 'device', word: sql`device`, from: WITH_AGENTS },
-];
-
-interface Counting {
-  readonly link: RawBuilder<unknown>;
-  readonly from: RawBuilder<unknown>;
-  readonly columns: Readonly<Record<string, RawBuilder<unknown>>>;
-  readonly range: RawBuilder<unknown>;
-}
-
-async function addCounts(
-  db: Kysely<Tables>,
-  table: 'click_totals' | 'click_quarters' | 'click_details',
-  { link, from, columns, range }: Counting,
-): Promise<void> {
-  const names = ['link_id', 'reason', ...Object.keys(columns)];
-  const values = [link, sql`reason`, ...Object.values(columns)];
-  const key = sql.join(names.map((name) => sql.ref(name)));
-  await sql`
-    insert into ${sql.table(table)} (${key}, clicks)
-    select ${sql.join(values)}, count(*) from ${from}
-    where ${range} group by ${sql.join(values.map((_, index) => sql.lit(index + 1)))}
-    on conflict (${key}) do update set clicks = ${sql.table(table)}.clicks + excluded.clicks`.execute(db);
-}
-
 /** Of people alone: whoever reads `visitors` wants them. */
-async function countVisitors(
-  db: Kysely<Tables>,
-  dialect: Dialect,
-  link: RawBuilder<number>,
-  range: RawBuilder<boolean>,
-): Promise<void> {
+async function countVisitors(db: Kysely<Tables>, dialect: Dialect): Promise<void> {
   const { rows: visits } = await sql<{ link_id: number; day: number; visitor: number }>`
-    select ${link} as link_id, ${DAY} as day, visitor from clicks
-    where ${range} and reason = ${REASON_NUMBERS.human} and visitor is not null`.execute(db);
+    select link_id, day, visitor from folding
+    where reason = ${REASON_NUMBERS.human} and visitor is not null`.execute(db);
   const groups = groupVisitors(visits);
   const keys = dialect.rowsOf(
     { link_id: 'number', day: 'number' },

@@ -199,9 +199,12 @@ async function readDetailsOfOne(
 }
 
 function handDetail(row: Omit<DetailRow, 'day'>, sink: TierSink): void {
-  const breakdown = BREAKDOWN_BY_KIND.get(row.kind);
-  if (breakdown === undefined) return;
-  sink.detail(breakdown, toWord(row.word), toReason(row.reason), Number(row.clicks));
+  sink.detail(
+    BREAKDOWN_BY_KIND.get(row.kind) as Breakdown,
+    toWord(row.word),
+    toReason(row.reason),
+    Number(row.clicks),
+  );
 }
 
 async function readSketches(

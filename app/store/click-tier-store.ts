@@ -85,7 +85,7 @@ async function readPurgedTo(db: Kysely<Tables>): Promise<number> {
 
 /** Links purged before this file was made have no clicks in it. */
 async function readMadeAt(db: Kysely<Tables>): Promise<number> {
-  return (await readState(db, 'made_at_seq')) ?? 0;
+  return (await readState(db, 'made_at_seq')) as number;
 }
 
 async function purgeAgain(db: Kysely<Tables>): Promise<void> {

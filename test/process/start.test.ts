@@ -67,7 +67,7 @@ t.test('on a terminal it greets, once with a key, with a line that works, and Ct
 
   first.pressCtrlC();
   t.same(await first.exit, { code: 0, signal: null });
-  t.match(first.screen(), /: stopping\n(?:.*\n)*.*: stopped\n$/);
+  t.match(first.screen(), /: stopping\n(?:.*\n)*.*: stopped .*\n$/);
 
   const second = spawnInTerminal(t, { argv: [process.execPath, ...NODE_ARGS, MAIN], env });
   await untilGreeted(second);

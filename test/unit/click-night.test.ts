@@ -1,5 +1,6 @@
 // What is done for clicks at night, between processes, and what the recount finds.
 import t, { type Test } from 'tap';
+import { createBookkeeper } from '../../app/clicks/bookkeeper.ts';
 import { createNight, type Night, type Retention } from '../../app/clicks/night.ts';
 import { createRecounter, type Recount } from '../../app/clicks/recount.ts';
 import { DAY_MS } from '../../app/clicks/visitor.ts';
@@ -228,4 +229,18 @@ t.test('a recount while clicks are removed begins anew, and gives up after some 
   removals = 100;
   t.equal(await recount(never), null);
   t.equal(lists, 10);
+});
+
+t.test('a recount that does not come to its end tells nothing', async (t) => {
+  const { store } = await start(t, t.testdir());
+  const bookkeeper = createBookkeeper({
+    tiers: store.tiers,
+    clock: createFakeClock(NOW),
+    readSegment: store.clicks.segment,
+    readLedger: () => ({ counted: { human: 9, bot: 0, preview: 0, prefetch: 0, repeat: 0 } }),
+    purge: async () => undefined,
+    onRecounted: () => t.fail('told'),
+  });
+  await bookkeeper.recount(() => true);
+  t.equal(bookkeeper.readDrift(), 0);
 });

@@ -126,6 +126,15 @@ t.test('nothing is counted twice, and what comes later is added', async (t) => {
   );
 });
 
+t.test('a visitor who comes again is one', async (t) => {
+  const store = await open(t);
+  for (const visitor of [7 * 2 ** 40, 7 * 2 ** 40, 8 * 2 ** 40]) {
+    append(store, clickOn(1, T0, { visitor }));
+    await foldAll(store);
+  }
+  t.same(readTiers(store.dataDir).visitors, { '0 20000': 2, '1 20000': 2 });
+});
+
 t.test('bots have no visitors, and a click without detail is counted as it is', async (t) => {
   const store = await open(t);
   append(store, clickOn(1, T0, { reason: 'bot', visitor: 1, agent: '' }), clickOn(1, T0));
@@ -168,6 +177,9 @@ t.test('a fold that is killed after any stage goes on where it was', async (t) =
     append(store, ...clicks);
     await foldAndDie(store.dataDir, { stages, sliceClicks: 2 });
     t.equal(await store.tiers.findOldestWaitingMs(), T0);
+    t.same(await store.tiers.compareTiers(), { totals: 0, tiers: 0 });
+    const [segment] = await store.tiers.listSegments();
+    t.equal(segment?.foldedTo, segment?.folded);
     await foldAll(store);
     t.same(readTiers(store.dataDir), recount(clicks, AGENTS), `after ${stages} transactions`);
   }
