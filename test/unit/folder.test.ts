@@ -150,14 +150,17 @@ t.test('links have their clicks, or none while they cannot be read; that is told
   t.same(told, [error, error]);
 });
 
-t.test('who waited for as many as anybody waits for, and these were all, has the figures of now', async (t) => {
-  const clock = createFakeClock(5);
-  const folder = createFolder({
-    clock,
-    tiers: {
-      fold: async () => ({ clicks: CATCH_UP_MAX, isFull: true, longestMs: 0 }),
-      findOldestWaitingMs: async () => null,
-    },
-  });
-  t.same(await folder.catchUp(), { asOfMs: 5 });
-});
+t.test(
+  'who waited for as many as anybody waits for, and these were all, has the figures of now',
+  async (t) => {
+    const clock = createFakeClock(5);
+    const folder = createFolder({
+      clock,
+      tiers: {
+        fold: async () => ({ clicks: CATCH_UP_MAX, isFull: true, longestMs: 0 }),
+        findOldestWaitingMs: async () => null,
+      },
+    });
+    t.same(await folder.catchUp(), { asOfMs: 5 });
+  },
+);
