@@ -17,14 +17,8 @@ import { addVisitors } from '../clicks/sketch.ts';
 import { DAY_MS } from '../clicks/visitor.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { nextTurn } from '../kernel/portions.ts';
-import {
-  ALL_LINKS,
-  QUARTER_MS,
-  REASON_NUMBERS,
-  SEGMENT_SIZE,
-  WORD_KINDS,
-  type WordKind,
-} from './click-rows.ts';
+import { QUARTER_MS } from '../stats/plan.ts';
+import { ALL_LINKS, REASON_NUMBERS, SEGMENT_SIZE, WORD_KINDS, type WordKind } from './click-rows.ts';
 import type { Dialect } from './dialect.ts';
 import type { OpenDatabase } from './sqlite/open-database.ts';
 import type { Tables } from './tables.ts';

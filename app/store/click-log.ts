@@ -5,6 +5,7 @@ import { nextTurn } from '../kernel/portions.ts';
 import type { ClickLog, ClickPageQuery, LoggedClick } from '../stats/click-log.ts';
 import { OTHER_VALUE } from '../stats/read-stats.ts';
 import { OTHER_WORD, toReason } from './click-rows.ts';
+import { readWords } from './click-texts.ts';
 import type { Dialect } from './dialect.ts';
 import { createReading } from './reading.ts';
 import type { Tables } from './tables.ts';
@@ -26,7 +27,8 @@ export function createClickLog({ clicks, dialect }: ClickLogDeps): ClickLog {
     async listClicks(query) {
       const db = clicks();
       const rows = await reading(selectRows(db, query));
-      const texts = await reading(selectTexts(db, dialect, rows));
+      const ids = new Set(rows.flatMap((row) => WORD_COLUMNS.map((column) => row[column] ?? OTHER_WORD)));
+      const texts = await reading(readWords(db, dialect, [...ids]));
       await nextTurn();
       return rows.map((row) => toClick(row, texts));
     },
@@ -54,20 +56,6 @@ async function selectRows(db: Kysely<Tables>, query: ClickPageQuery): Promise<Ro
     join clicks on clicks.id = page.click_id left join agents on agents.id = clicks.agent
     order by page.at_ms ${direction}, page.click_id ${direction}`.execute(db);
   return rows;
-}
-
-async function selectTexts(
-  db: Kysely<Tables>,
-  dialect: Dialect,
-  rows: readonly Row[],
-): Promise<ReadonlyMap<number, string>> {
-  const ids = new Set(rows.flatMap((row) => WORD_COLUMNS.map((column) => row[column] ?? OTHER_WORD)));
-  const words = await db
-    .selectFrom('words')
-    .select(['id', 'text'])
-    .where(sql<boolean>`id in ${dialect.idsIn([...ids])}`)
-    .execute();
-  return new Map(words.map(({ id, text }) => [id, text]));
 }
 
 function toClick(row: Row, texts: ReadonlyMap<number, string>): LoggedClick {

@@ -9,6 +9,7 @@ import { noteRemoved } from './click-retention.ts';
 import { ALL_LINKS, SEGMENT_SIZE } from './click-rows.ts';
 import { addToState } from './click-state.ts';
 import type { Dialect } from './dialect.ts';
+import { deleteQuota } from './quotas.ts';
 import type { Tables } from './tables.ts';
 
 interface Purge {
@@ -109,6 +110,6 @@ async function purgeTotals(db: Kysely<Tables>, purge: Purge): Promise<false> {
     .executeTakeFirstOrThrow();
   await addToState(db, 'purged_clicks', clicks ?? 0);
   await purgeTier(db, 'click_totals', ['reason'], purge);
-  await db.deleteFrom('quotas').where('link_id', '=', linkId).execute();
+  await deleteQuota(db, linkId);
   return false;
 }

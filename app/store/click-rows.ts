@@ -38,6 +38,5 @@ export const SEGMENT_SIZE = 2 ** 32;
 /** Stands for all links together. */
 export const ALL_LINKS = 0;
 
-/** Every time zone in use is whole quarters of an hour away from UTC. */
-export const QUARTER_MS = 15 * 60 * 1000;
+/** Quarters of an hour, because every time zone in use is whole quarters away from UTC. */
 export const QUARTERS_OF_DAY = 96;

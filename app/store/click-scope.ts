@@ -6,6 +6,7 @@
 import { type Kysely, sql } from 'kysely';
 import { nextTurn } from '../kernel/portions.ts';
 import type { Scope } from '../stats/stats-store.ts';
+import { ALL_LINKS } from './click-rows.ts';
 import type { Dialect } from './dialect.ts';
 import type { Tables } from './tables.ts';
 
@@ -27,8 +28,6 @@ export interface ScopeDeps {
   readonly dialect: Dialect;
 }
 
-/** Stands for all links together in every tier. */
-const ALL_LINKS = 0;
 /** Links looked at by one statement: about 2 ms. */
 export const LINKS_MAX = 1000;
 /** Clicks of the links of one portion; they have at most six times as many rows of details: about 5 ms. */

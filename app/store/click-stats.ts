@@ -16,7 +16,7 @@ import {
   type TierSink,
   type Word,
 } from '../stats/stats-store.ts';
-import { OTHER_WORD, toReason, WORD_KINDS } from './click-rows.ts';
+import { OTHER_WORD, QUARTERS_OF_DAY, toReason, WORD_KINDS } from './click-rows.ts';
 import {
   LINKS_MAX,
   type LinkPortion,
@@ -25,6 +25,8 @@ import {
   type ScopeDeps,
   toPortions,
 } from './click-scope.ts';
+import { readState } from './click-state.ts';
+import { readWords } from './click-texts.ts';
 import type { Dialect } from './dialect.ts';
 import { createReading } from './reading.ts';
 import type { Tables } from './tables.ts';
@@ -37,7 +39,6 @@ export interface ClickStatsDeps {
   readonly dialect: Dialect;
 }
 
-const QUARTERS_A_DAY = 96;
 /** Quarters of one link that one statement adds up: two weeks, at most 6,720 rows. A multiple of every width of cells. */
 const QUARTERS_MAX = 1344;
 const DAYS_MAX = 1000;
@@ -57,15 +58,7 @@ export function createClickStats({ links, clicks, dialect }: ClickStatsDeps): St
     readTiers: (scope, runs, days, sink) => reading(readTiers(open(), { scope, runs, days, sink })),
 
     async readWords(ids) {
-      if (ids.length === 0) return new Map();
-      const rows = await reading(
-        clicks()
-          .selectFrom('words')
-          .select(['id', 'text'])
-          .where(sql<boolean>`id in ${dialect.idsIn(ids)}`)
-          .execute(),
-      );
-      return new Map(rows.map(({ id, text }) => [id, text]));
+      return ids.length === 0 ? new Map() : reading(readWords(clicks(), dialect, ids));
     },
   };
 }
@@ -113,8 +106,8 @@ type Days = TierQuestion['days'];
 
 /** The quarters of whole days that are in no run. */
 function gapsOf(runs: readonly Run[], { fromDay, toDay }: Days): [number, number][] {
-  const starts = [fromDay * QUARTERS_A_DAY, ...runs.map(({ toQuarter }) => toQuarter)];
-  const ends = [...runs.map(({ fromQuarter }) => fromQuarter), toDay * QUARTERS_A_DAY];
+  const starts = [fromDay * QUARTERS_OF_DAY, ...runs.map(({ toQuarter }) => toQuarter)];
+  const ends = [...runs.map(({ fromQuarter }) => fromQuarter), toDay * QUARTERS_OF_DAY];
   return starts
     .map((start, index): [number, number] => [start, ends[index] as number])
     .filter(([start, end]) => start < end);
@@ -253,12 +246,7 @@ async function readClicks(deps: ScopeDeps, question: ClickQuestion): Promise<Cli
 }
 
 async function readKeptFromMs({ clicks }: ScopeDeps): Promise<number> {
-  const row = await clicks
-    .selectFrom('click_state')
-    .select('value')
-    .where('name', '=', 'kept_from_ms')
-    .executeTakeFirst();
-  return row?.value ?? 0;
+  return (await readState(clicks, 'kept_from_ms')) ?? 0;
 }
 
 interface ClickPortion {

@@ -3,7 +3,8 @@
 import { type Kysely, sql } from 'kysely';
 import type { ClickStorage } from '../clicks/click-tiers.ts';
 import { DAY_MS } from '../clicks/visitor.ts';
-import { ALL_LINKS, QUARTER_MS, SEGMENT_SIZE } from './click-rows.ts';
+import { QUARTER_MS } from '../stats/plan.ts';
+import { ALL_LINKS, SEGMENT_SIZE } from './click-rows.ts';
 import type { Dialect } from './dialect.ts';
 import type { Tables } from './tables.ts';
 

@@ -2,7 +2,8 @@
 
 import Database from 'better-sqlite3';
 import t from 'tap';
-import { createClickWords, KIND_MAX, OTHER } from '../../app/store/sqlite/click-words.ts';
+import { OTHER_WORD } from '../../app/store/click-rows.ts';
+import { createClickWords, KIND_MAX } from '../../app/store/sqlite/click-words.ts';
 import { openClicks, queryClicks } from '../support/clicks.ts';
 
 async function open(t: Parameters<typeof openClicks>[0], dataDir = t.testdir()) {
@@ -32,11 +33,11 @@ t.test('whoever sends a new text each time fills its kind and no other', async (
   const { connection, dataDir } = await open(t);
   const words = createClickWords(connection, 3);
   const ids = ['a', 'b', 'c', 'd', 'e', 'a'].map((text) => words.idOf('agent', text));
-  t.same(ids, [1, 2, 3, OTHER, OTHER, 1]);
+  t.same(ids, [1, 2, 3, OTHER_WORD, OTHER_WORD, 1]);
   t.equal(words.idOf('country', 'NL'), 4);
   words.keep();
   const again = createClickWords(connection, 3);
-  t.same([again.idOf('agent', 'f'), again.idOf('agent', 'b')], [OTHER, 2], 'also for the next process');
+  t.same([again.idOf('agent', 'f'), again.idOf('agent', 'b')], [OTHER_WORD, 2], 'also for the next process');
   t.same(queryClicks(dataDir, 'select count(*) as count from words'), [{ count: 4 }]);
   t.equal(KIND_MAX, 200_000);
 });
@@ -48,12 +49,12 @@ t.test('what was rolled back is forgotten, what was committed is not', async (t)
   words.keep();
   connection.exec('begin');
   words.idOf('agent', 'lost');
-  t.equal(words.idOf('agent', 'no room'), OTHER);
+  t.equal(words.idOf('agent', 'no room'), OTHER_WORD);
   connection.exec('rollback');
   words.forget();
   t.equal(words.idOf('agent', 'kept'), kept);
   const id = words.idOf('agent', 'another');
-  t.not(id, OTHER, 'there is room again');
+  t.not(id, OTHER_WORD, 'there is room again');
   t.equal(connection.prepare('select id from words where text = ?').pluck().get('another'), id);
   words.keep();
   words.forget();

@@ -5,6 +5,7 @@
  */
 
 import { type Kysely, sql } from 'kysely';
+import { nextTurn } from '../../kernel/portions.ts';
 import type { Tables } from '../tables.ts';
 
 /** SQLite's own default (https://www.sqlite.org/pragma.html#pragma_wal_autocheckpoint): 4 MB. */
@@ -14,7 +15,7 @@ const PAGES_MAX = 1000;
 export async function checkpointWhenDue(db: Kysely<Tables>): Promise<void> {
   try {
     if ((await countPages(db)) < PAGES_MAX) return;
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     await sql`pragma wal_checkpoint(passive)`.execute(db);
   } catch {
     // The WAL holds what was committed: nothing is lost, the next commit meets the same disk and tells, and tries this again.

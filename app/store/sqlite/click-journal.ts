@@ -3,10 +3,11 @@
  * the transaction that a redirect waits for.
  */
 
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import type { ClickJournal, JournalEntry, Quota, Verdict } from '../../clicks/click-journal.ts';
 import { REASON_NUMBERS, SEGMENT_SIZE } from '../click-rows.ts';
 import { createClickWords } from './click-words.ts';
+import { isBusy } from './dialect.ts';
 
 export interface JournalSegment {
   readonly name: string;
@@ -121,8 +122,4 @@ function createQuotaTaker(connection: Database.Database): (quota: Quota) => Verd
     if (!isOnlyAsked) open.run(linkId);
     return 'stored';
   };
-}
-
-function isBusy(error: unknown): boolean {
-  return error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
 }

@@ -5,14 +5,14 @@
 
 import type Database from 'better-sqlite3';
 import { LRUCache } from 'lru-cache';
-import { WORD_KINDS } from '../click-rows.ts';
+import { OTHER_WORD, WORD_KINDS } from '../click-rows.ts';
 
 /** The kinds that clicks name. */
 const KINDS = ['agent', 'referrer', 'language', 'country'] as const;
 type Kind = (typeof KINDS)[number];
 
 export interface ClickWords {
-  /** The number of a text; null stays null. `OTHER` once there are too many of the kind. */
+  /** The number of a text; null stays null. `OTHER_WORD` once there are too many of the kind. */
   idOf(kind: Kind, text: string | null): number | null;
   /** What was made is committed. */
   keep(): void;
@@ -20,8 +20,6 @@ export interface ClickWords {
   forget(): void;
 }
 
-/** Every text that came once its kind was full: whoever sends a new header with each request must not fill the disk. */
-export const OTHER = 0;
 /** Texts of a kind: at most 120 MB of agents. Two processes may make somewhat more. */
 export const KIND_MAX = 200_000;
 /** Of each kind. */
@@ -65,7 +63,7 @@ export function createClickWords(connection: Database.Database, kindMax = KIND_M
       if (text === null) return null;
       const { ids, count } = words[kind];
       const known = ids.get(text) ?? find.get(WORD_KINDS[kind], text);
-      if (known === undefined && count >= kindMax) return OTHER;
+      if (known === undefined && count >= kindMax) return OTHER_WORD;
       const id = known ?? make(kind, text);
       ids.set(text, id);
       return id;

@@ -175,7 +175,8 @@ async function sortByRarity(db: Kysely<Tables>, trigrams: readonly string[]): Pr
   return rows.map(({ trigram }) => trigram);
 }
 
-function isBusy(error: unknown): boolean {
+/** Another process writes just now. */
+export function isBusy(error: unknown): boolean {
   return error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY');
 }
 
