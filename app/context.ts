@@ -24,6 +24,7 @@ import type { Config } from './config.ts';
 import { createRateLimit } from './guard/rate-limit.ts';
 import { createClickWaits, registerLedger } from './health/click-metrics.ts';
 import { registerDrift } from './health/drift-metric.ts';
+import { registerLookups } from './health/lookup-metric.ts';
 import { createMetrics, type Metrics } from './health/metrics.ts';
 import { createReadiness, type Readiness } from './health/readiness.ts';
 import { createSli } from './health/sli.ts';
@@ -61,6 +62,7 @@ import { startSchedule } from './jobs/schedule.ts';
 import { startBackground } from './kernel/background.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
 import type { LineSink } from './kernel/line-batch.ts';
+import { createPacer } from './kernel/portions.ts';
 import { createKeyStrategy } from './links/keys/create-key-strategy.ts';
 import { createLinkSchemas } from './links/link-schema.ts';
 import { createLinkService } from './links/link-service.ts';
@@ -164,7 +166,8 @@ export async function createContext(
     takeNumbers: store.links.takeNumbers,
   });
   const links = createLinkService({ store: store.links, keys, clock });
-  const folder = createFolder({ tiers: store.tiers, clock });
+  const pacer = createPacer({ clock, readLoop: () => performance.eventLoopUtilization() });
+  const folder = createFolder({ tiers: store.tiers, clock, pacer });
   const clickCounts = createClickCounts({
     tiers: store.tiers,
     folder,
@@ -174,6 +177,7 @@ export async function createContext(
   const schemas = createLinkSchemas({ isSelf: createSelfCheck(baseUrl) });
   const isAnonymousAllowed = config.ANONYMOUS_SHORTEN;
 
+  registerLookups(metrics.registry, store.lookups);
   registerLedger(metrics.registry, ledger.read);
   const clickWaits = createClickWaits(metrics.registry);
   const clickWriter = createClickWriter({
@@ -234,7 +238,7 @@ export async function createContext(
     clock,
     readSegment: store.clicks.segment,
     readLedger: ledger.read,
-    purge: createPurger({ purgedLinks: store.purgedLinks, tiers: store.tiers, folder, clock }),
+    purge: createPurger({ purgedLinks: store.purgedLinks, tiers: store.tiers, folder, pacer }),
     onRecounted: (recount) =>
       recount.drift === 0
         ? logger.info(recount, 'clicks were recounted')
@@ -251,6 +255,7 @@ export async function createContext(
   const night = createNight({
     tiers: store.tiers,
     clock,
+    pacer,
     holder: store.clicks.segment().name,
     retention,
     recount: bookkeeper.recount,

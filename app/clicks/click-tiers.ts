@@ -3,12 +3,14 @@
  * figures become coarser with age. Every call is one short transaction, so that no redirect waits long behind it, or some with turns between.
  */
 
+import type { Pause } from '../kernel/portions.ts';
+
 export interface ClickTiers {
   /**
    * Counts a batch of stored clicks of one process, each exactly once whoever else counts; about `sliceClicks` of them in one
-   * transaction.
+   * transaction. Between transactions it pauses, by default for a turn of the event loop.
    */
-  fold(sliceClicks: number): Promise<FoldResult>;
+  fold(sliceClicks: number, pause?: Pause): Promise<FoldResult>;
   /** When the oldest click was made that is stored and not counted yet; null: all are counted. */
   findOldestWaitingMs(): Promise<number | null>;
   /** Clicks of people by link, as far as they are counted; a link that has none is missing. */

@@ -4,7 +4,7 @@
  */
 
 import type { Clock } from '../kernel/clock.ts';
-import { inPortions, nextTurn } from '../kernel/portions.ts';
+import { nextTurn, type Pacer, type Pause } from '../kernel/portions.ts';
 import type { ClickTiers } from './click-tiers.ts';
 
 export interface Folder {
@@ -13,30 +13,31 @@ export interface Folder {
    * then.
    */
   catchUp(): Promise<{ readonly asOfMs: number }>;
-  /** The same without a bound, a fifth of the time. */
+  /** The same without a bound, at the pacer's pace. */
   foldAll(isOver: () => boolean): Promise<void>;
 }
 
 export interface FolderDeps {
   readonly tiers: Pick<ClickTiers, 'fold' | 'findOldestWaitingMs'>;
   readonly clock: Clock;
+  readonly pacer: Pacer;
 }
 
 /** Who asks for figures waits for as many: about a second. Beyond that they are as old as they say. */
 export const CATCH_UP_MAX = 20_000;
 
 /** What a transaction should take: every redirect waits behind it. */
-const TRANSACTION_MS = 8;
+const TRANSACTION_MS = 4;
 /** Clicks of a transaction. Fewer cost more each. */
-const SLICE_MIN = 100;
+const SLICE_MIN = 25;
 const SLICE_MAX = 500;
 
-export function createFolder({ tiers, clock }: FolderDeps): Folder {
+export function createFolder({ tiers, clock, pacer }: FolderDeps): Folder {
   let sliceClicks = SLICE_MIN;
 
   /** Counts a batch of what was stored up to `untilMs`; `isDone`: that is counted now. */
-  async function stepTo(untilMs: number): Promise<{ clicks: number; isDone: boolean }> {
-    const { clicks, isFull, longestMs } = await tiers.fold(sliceClicks);
+  async function stepTo(untilMs: number, pause: Pause): Promise<{ clicks: number; isDone: boolean }> {
+    const { clicks, isFull, longestMs } = await tiers.fold(sliceClicks, pause);
     if (clicks > 0) sliceClicks = nextSlice({ sliceClicks, isFull, longestMs });
     if (clicks === 0 || isFull) return { clicks, isDone: clicks === 0 };
     const oldestMs = await tiers.findOldestWaitingMs();
@@ -47,7 +48,7 @@ export function createFolder({ tiers, clock }: FolderDeps): Folder {
     async catchUp() {
       const startedMs = clock.nowMs();
       for (let counted = 0; counted < CATCH_UP_MAX; await nextTurn()) {
-        const { clicks, isDone } = await stepTo(startedMs);
+        const { clicks, isDone } = await stepTo(startedMs, nextTurn);
         if (isDone) return { asOfMs: startedMs };
         counted += clicks;
       }
@@ -56,7 +57,8 @@ export function createFolder({ tiers, clock }: FolderDeps): Folder {
 
     async foldAll(isOver) {
       const startedMs = clock.nowMs();
-      await inPortions(async () => !(await stepTo(startedMs)).isDone, { clock, isOver });
+      const pause = pacer.begin(isOver);
+      while (!isOver() && !(await stepTo(startedMs, pause)).isDone) await pause();
     },
   };
 }

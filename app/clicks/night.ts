@@ -4,7 +4,7 @@
  */
 
 import type { Clock } from '../kernel/clock.ts';
-import { inPortions } from '../kernel/portions.ts';
+import { inPortions, type Pacer } from '../kernel/portions.ts';
 import type { ClickTiers } from './click-tiers.ts';
 import { DAY_MS } from './visitor.ts';
 
@@ -28,6 +28,7 @@ export interface NightDeps {
     | 'purgeAgain'
   >;
   readonly clock: Clock;
+  readonly pacer: Pacer;
   /** The name of this process among those that share the database. */
   readonly holder: string;
   readonly retention: Retention;
@@ -47,7 +48,7 @@ const RENEW_MS = 60 * 1000;
 /** A process that lives says so every hour. */
 const GONE_AFTER_MS = 2 * DAY_MS;
 
-export function createNight({ tiers, clock, holder, retention, recount }: NightDeps): Night {
+export function createNight({ tiers, clock, pacer, holder, retention, recount }: NightDeps): Night {
   let recountedDay = -1;
   const toDay = (ms: number): number => Math.floor(ms / DAY_MS);
 
@@ -68,7 +69,7 @@ export function createNight({ tiers, clock, holder, retention, recount }: NightD
     const isHeld = createLeaseCheck();
     if (!(await isHeld())) return;
     const whileHeld = (step: () => Promise<boolean>) =>
-      inPortions(async () => (await isHeld()) && (await step()), { clock, isOver });
+      inPortions(async () => (await isHeld()) && (await step()), { pacer, isOver });
     const { clickDays, quarterDays } = retention;
     await tiers.forgetSalts(today);
     if (clickDays > 0) await whileHeld(() => tiers.removeOldClicks((today - clickDays) * DAY_MS));

@@ -5,8 +5,7 @@
  *   where did I stop? ─▶ purged since then? ─▶ count what is stored ─▶ remove the clicks of each ─▶ note down where I am
  */
 
-import type { Clock } from '../kernel/clock.ts';
-import { inPortions } from '../kernel/portions.ts';
+import { inPortions, type Pacer } from '../kernel/portions.ts';
 import type { ClickTiers } from './click-tiers.ts';
 import type { Folder } from './folder.ts';
 
@@ -19,13 +18,13 @@ export interface PurgerDeps {
   readonly purgedLinks: PurgedLinks;
   readonly tiers: Pick<ClickTiers, 'readPurgedTo' | 'writePurgedTo' | 'purgeLink'>;
   readonly folder: Pick<Folder, 'foldAll'>;
-  readonly clock: Clock;
+  readonly pacer: Pacer;
 }
 
 /** Removes what it finds until `isOver`. */
 export type Purger = (isOver: () => boolean) => Promise<void>;
 
-export function createPurger({ purgedLinks, tiers, folder, clock }: PurgerDeps): Purger {
+export function createPurger({ purgedLinks, tiers, folder, pacer }: PurgerDeps): Purger {
   return async (isOver) => {
     while (!isOver()) {
       const afterSeq = await tiers.readPurgedTo();
@@ -33,7 +32,7 @@ export function createPurger({ purgedLinks, tiers, folder, clock }: PurgerDeps):
       if (seq === afterSeq) return;
       // What is not counted yet cannot be found by its link.
       if (linkIds.length > 0) await folder.foldAll(isOver);
-      for (const linkId of linkIds) await inPortions(() => tiers.purgeLink(linkId), { clock, isOver });
+      for (const linkId of linkIds) await inPortions(() => tiers.purgeLink(linkId), { pacer, isOver });
       if (!isOver()) await tiers.writePurgedTo(seq);
     }
   };

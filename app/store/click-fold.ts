@@ -16,9 +16,16 @@ import type { FoldResult } from '../clicks/click-tiers.ts';
 import { addVisitors } from '../clicks/sketch.ts';
 import { DAY_MS } from '../clicks/visitor.ts';
 import type { Clock } from '../kernel/clock.ts';
-import { nextTurn } from '../kernel/portions.ts';
+import type { Pause } from '../kernel/portions.ts';
 import { QUARTER_MS } from '../stats/plan.ts';
-import { ALL_LINKS, REASON_NUMBERS, SEGMENT_SIZE, WORD_KINDS, type WordKind } from './click-rows.ts';
+import {
+  ALL_LINKS,
+  FIGURE_KINDS,
+  REASON_NUMBERS,
+  SEGMENT_SIZE,
+  WORD_KINDS,
+  type WordKind,
+} from './click-rows.ts';
 import type { Dialect } from './dialect.ts';
 import type { OpenDatabase } from './sqlite/open-database.ts';
 import type { Tables } from './tables.ts';
@@ -38,14 +45,14 @@ const SLICES_MAX = 16;
 
 export async function foldClicks(
   { reader, writer }: Pick<OpenDatabase, 'reader' | 'writer'>,
-  { dialect, clock }: { dialect: Dialect; clock: Clock },
+  { dialect, clock, pause }: { dialect: Dialect; clock: Clock; pause: Pause },
   sliceClicks: number,
 ): Promise<FoldResult> {
   let longestMs = 0;
   for (;;) {
     const batch = await findBatch(reader, sliceClicks);
     if (batch === null) return { clicks: 0, isFull: false, longestMs };
-    if (batch.stage === 0) await learnNewAgents({ reader, writer }, dialect, batch);
+    if (batch.stage === 0) await learnNewAgents({ reader, writer }, { dialect, pause }, batch);
     for (let stage = batch.stage; ; stage++) {
       const now = { ...batch, stage };
       const startedMs = clock.monotonicMs();
@@ -54,9 +61,9 @@ export async function foldClicks(
       // Without any click: they were all purged meanwhile.
       if (!isOurs || (isLast(now) && batch.clicks === 0)) break;
       if (isLast(now)) return { clicks: batch.clicks, isFull: batch.slices === SLICES_MAX, longestMs };
-      await nextTurn();
+      await pause();
     }
-    await nextTurn();
+    await pause();
   }
 }
 
@@ -139,14 +146,14 @@ function findNewAgents(db: Kysely<Tables>, { from, to }: Batch): Promise<NewAgen
 
 async function learnNewAgents(
   { reader, writer }: Pick<OpenDatabase, 'reader' | 'writer'>,
-  dialect: Dialect,
+  { dialect, pause }: { dialect: Dialect; pause: Pause },
   batch: Batch,
 ): Promise<void> {
   for (;;) {
     const agents = await findNewAgents(reader, batch);
     if (agents.length === 0) return;
     await learnAgents(writer, dialect, agents);
-    await nextTurn();
+    await pause();
   }
 }
 
@@ -188,21 +195,22 @@ async function runStage(db: Kysely<Tables>, dialect: Dialect, batch: Batch): Pro
   const { slices, stage } = batch;
   if (slices === 1) {
     await layOut(db, batch, sql`true`);
-    await countLinks(db, dialect);
-    await mergeLinks(db);
-    await countTotals(db);
+    await count(db, [INDEX, ...TOTALS, ...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
     await countVisitors(db, dialect);
-    await countDetails(db, [...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
+    await mergeLinks(db);
+    await count(db, [...TOTALS, ...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
+    await countVisitors(db, dialect);
   } else if (stage >= STAGES_OF_ALL) {
     await layOut(db, batch, sql`link_id % ${slices} = ${stage - STAGES_OF_ALL}`);
-    await countLinks(db, dialect);
+    await count(db, [INDEX, ...TOTALS, ...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
+    await countVisitors(db, dialect);
   } else {
     await layOut(db, batch, sql`true`);
     await mergeLinks(db);
     if (stage === 0) {
-      await countTotals(db);
+      await count(db, TOTALS);
       await countVisitors(db, dialect);
-    } else await countDetails(db, stage === 1 ? SAID_BY_CLICKS : SAID_BY_AGENTS);
+    } else await count(db, stage === 1 ? SAID_BY_CLICKS : SAID_BY_AGENTS);
   }
   return true;
 }
@@ -255,42 +263,34 @@ async function mergeLinks(db: Kysely<Tables>): Promise<void> {
   await sql`update folding set link_id = ${sql.lit(ALL_LINKS)}`.execute(db);
 }
 
-async function countLinks(db: Kysely<Tables>, dialect: Dialect): Promise<void> {
-  await sql`
-    insert into click_index (link_id, at_ms, click_id)
-    select link_id, at_ms, id from folding order by link_id, at_ms, id`.execute(db);
-  await countTotals(db);
-  await countDetails(db, [...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
-  await countVisitors(db, dialect);
+/** Figures of one kind that are laid out: columns link_id, kind, at, word, reason and clicks. */
+type Figures = RawBuilder<unknown>;
+
+const INDEX: Figures = sql`select link_id, ${sql.lit(FIGURE_KINDS.click)}, at_ms, id, 0, 1 from folding`;
+
+const TOTALS: readonly Figures[] = [
+  sql`select link_id, ${sql.lit(FIGURE_KINDS.total)}, 0, 0, reason, count(*) from folding group by link_id, reason`,
+  sql`select link_id, ${sql.lit(FIGURE_KINDS.quarter)}, quarter, 0, reason, count(*) from folding
+    group by link_id, quarter, reason`,
+];
+
+const SAID_BY_CLICKS = (['referrer', 'language', 'country'] as const).map(countWords);
+const SAID_BY_AGENTS = (['browser', 'os', 'device'] as const).map(countWords);
+
+function countWords(kind: Exclude<WordKind, 'agent'>): Figures {
+  const word = sql.ref(kind);
+  return sql`select link_id, ${sql.lit(WORD_KINDS[kind])}, day, ${word}, reason, count(*) from folding
+    where ${word} is not null group by link_id, day, reason, ${word}`;
 }
 
-async function countTotals(db: Kysely<Tables>): Promise<void> {
+/** In the order in which they lie: each page is changed once. */
+async function count(db: Kysely<Tables>, figures: readonly Figures[]): Promise<void> {
   await sql`
-    insert into click_totals (link_id, reason, clicks)
-    select link_id, reason, count(*) from folding where true group by link_id, reason
-    on conflict (link_id, reason) do update set clicks = click_totals.clicks + excluded.clicks`.execute(db);
-  await sql`
-    insert into click_quarters (link_id, quarter, reason, clicks)
-    select link_id, quarter, reason, count(*) from folding where true group by link_id, quarter, reason
-    on conflict (link_id, quarter, reason) do update set clicks = click_quarters.clicks + excluded.clicks`.execute(
+    insert into click_figures (link_id, kind, at, word, reason, clicks)
+    select * from (${sql.join(figures, sql` union all `)}) as figures where true order by 1, 2, 3, 4, 5
+    on conflict (link_id, kind, at, word, reason) do update set clicks = click_figures.clicks + excluded.clicks`.execute(
     db,
   );
-}
-
-const SAID_BY_CLICKS = ['referrer', 'language', 'country'] as const;
-const SAID_BY_AGENTS = ['browser', 'os', 'device'] as const;
-
-async function countDetails(db: Kysely<Tables>, kinds: readonly Exclude<WordKind, 'agent'>[]): Promise<void> {
-  for (const kind of kinds) {
-    const word = sql.ref(kind);
-    await sql`
-      insert into click_details (link_id, day, reason, kind, word, clicks)
-      select link_id, day, reason, ${sql.lit(WORD_KINDS[kind])}, ${word}, count(*) from folding
-      where ${word} is not null group by link_id, day, reason, ${word}
-      on conflict (link_id, day, reason, kind, word) do update set clicks = click_details.clicks + excluded.clicks`.execute(
-      db,
-    );
-  }
 }
 
 /** Of people alone: whoever reads `visitors` wants them. */
@@ -314,9 +314,10 @@ async function countVisitors(db: Kysely<Tables>, dialect: Dialect): Promise<void
   });
   const columns = { link_id: 'number', day: 'number', sketch: 'bytes' } as const;
   await sql`
-    insert into click_visitors (link_id, day, sketch)
-    select link_id, day, sketch from ${dialect.rowsOf(columns, changed)} as changed where true
-    on conflict (link_id, day) do update set sketch = excluded.sketch`.execute(db);
+    insert into click_figures (link_id, kind, at, word, reason, clicks, sketch)
+    select link_id, ${sql.lit(FIGURE_KINDS.visitors)}, day, 0, 0, 0, sketch from ${dialect.rowsOf(columns, changed)} as changed
+    where true order by link_id, day
+    on conflict (link_id, kind, at, word, reason) do update set sketch = excluded.sketch`.execute(db);
 }
 
 interface VisitorGroup {

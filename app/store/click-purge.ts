@@ -5,8 +5,9 @@
  */
 
 import { type Kysely, sql } from 'kysely';
+import { BREAKDOWNS } from '../stats/stats-store.ts';
 import { noteRemoved } from './click-retention.ts';
-import { ALL_LINKS, SEGMENT_SIZE } from './click-rows.ts';
+import { ALL_LINKS, FIGURE_KINDS, SEGMENT_SIZE, WORD_KINDS } from './click-rows.ts';
 import { addToState } from './click-state.ts';
 import type { Dialect } from './dialect.ts';
 import { deleteQuota } from './quotas.ts';
@@ -17,16 +18,20 @@ interface Purge {
   readonly rowsMax: number;
 }
 
-/** False: nothing is left. Totals go last, so that a link whose removal began is still known until it ends. */
+/** Totals go last, so that a link whose removal began is still known until it ends. */
+const TIERS = [
+  FIGURE_KINDS.quarter,
+  FIGURE_KINDS.day,
+  ...BREAKDOWNS.map((breakdown) => WORD_KINDS[breakdown]),
+];
+
+/** False: nothing is left. */
 export async function purgeLink(db: Kysely<Tables>, dialect: Dialect, purge: Purge): Promise<boolean> {
-  return (
-    (await purgeRows(db, dialect, purge)) ||
-    (await purgeTier(db, 'click_quarters', ['quarter', 'reason'], purge)) ||
-    (await purgeTier(db, 'click_days', ['day', 'reason'], purge)) ||
-    (await purgeTier(db, 'click_details', ['day', 'reason', 'kind', 'word'], purge)) ||
-    (await purgeSketches(db, purge)) ||
-    (await purgeTotals(db, purge))
-  );
+  if (await purgeRows(db, dialect, purge)) return true;
+  for (const kind of TIERS) if (await purgeTier(db, kind, purge)) return true;
+  if (await purgeSketches(db, purge)) return true;
+  await purgeTotals(db, purge);
+  return false;
 }
 
 async function purgeRows(db: Kysely<Tables>, dialect: Dialect, { linkId, rowsMax }: Purge): Promise<boolean> {
@@ -46,9 +51,10 @@ async function purgeRows(db: Kysely<Tables>, dialect: Dialect, { linkId, rowsMax
     .where(sql<boolean>`id in ${dialect.idsIn(ids)}`)
     .execute();
   await db
-    .deleteFrom('click_index')
+    .deleteFrom('click_figures')
     .where('link_id', '=', linkId)
-    .where(sql<boolean>`(at_ms, click_id) <= (${last.at_ms}, ${last.click_id})`)
+    .where('kind', '=', FIGURE_KINDS.click)
+    .where(sql<boolean>`(at, word) <= (${last.at_ms}, ${last.click_id})`)
     .execute();
   const bySegment = new Map<number, number>();
   for (const id of ids) {
@@ -59,49 +65,32 @@ async function purgeRows(db: Kysely<Tables>, dialect: Dialect, { linkId, rowsMax
   return true;
 }
 
-type Tier = 'click_quarters' | 'click_days' | 'click_details' | 'click_totals';
-
-async function purgeTier(
-  db: Kysely<Tables>,
-  tier: Tier,
-  columns: readonly string[],
-  { linkId, rowsMax }: Purge,
-): Promise<boolean> {
-  const table = sql.table(tier);
-  const key = sql.join(columns.map((name) => sql.ref(name)));
-  const portion = sql`(select ${key}, clicks from ${table}
-    where link_id = ${linkId} order by ${key} limit ${rowsMax}) as portion`;
+/** Out of the link's figures and of those for all links; what is 0 there then goes too. */
+async function purgeTier(db: Kysely<Tables>, kind: number, { linkId, rowsMax }: Purge): Promise<boolean> {
+  const all = sql.lit(ALL_LINKS);
+  const portion = sql`(select at, word, reason, clicks from click_figures
+    where link_id = ${linkId} and kind = ${kind} order by at, word, reason limit ${rowsMax}) as portion`;
+  const isInPortion = sql`kind = ${kind} and (at, word, reason) in (select at, word, reason from ${portion})`;
   await sql`
-    insert into ${table} (link_id, ${key}, clicks)
-    select ${sql.lit(ALL_LINKS)}, ${key}, -clicks from ${portion} where true
-    on conflict (link_id, ${key}) do update set clicks = ${table}.clicks + excluded.clicks`.execute(db);
-  await sql`
-    delete from ${table} where link_id = ${sql.lit(ALL_LINKS)} and clicks = 0
-      and (${key}) in (select ${key} from ${portion})`.execute(db);
-  const { numAffectedRows } = await sql`
-    delete from ${table} where link_id = ${linkId} and (${key}) in (select ${key} from ${portion})`.execute(
+    insert into click_figures (link_id, kind, at, word, reason, clicks)
+    select ${all}, ${kind}, at, word, reason, -clicks from ${portion} where true
+    on conflict (link_id, kind, at, word, reason) do update set clicks = click_figures.clicks + excluded.clicks`.execute(
     db,
   );
+  await sql`delete from click_figures where link_id = ${all} and ${isInPortion} and clicks = 0`.execute(db);
+  const { numAffectedRows } = await sql`
+    delete from click_figures where link_id = ${linkId} and ${isInPortion}`.execute(db);
   return numAffectedRows !== 0n;
 }
 
 async function purgeSketches(db: Kysely<Tables>, { linkId, rowsMax }: Purge): Promise<boolean> {
-  const { numDeletedRows } = await db
-    .deleteFrom('click_visitors')
-    .where('link_id', '=', linkId)
-    .where('day', 'in', (eb) =>
-      eb
-        .selectFrom('click_visitors')
-        .select('day')
-        .where('link_id', '=', linkId)
-        .orderBy('day')
-        .limit(rowsMax),
-    )
-    .executeTakeFirst();
-  return numDeletedRows !== 0n;
+  const { numAffectedRows } = await sql`
+    delete from click_figures where link_id = ${linkId} and kind = ${FIGURE_KINDS.visitors} and at in
+      (select day from click_visitors where link_id = ${linkId} order by day limit ${rowsMax})`.execute(db);
+  return numAffectedRows !== 0n;
 }
 
-async function purgeTotals(db: Kysely<Tables>, purge: Purge): Promise<false> {
+async function purgeTotals(db: Kysely<Tables>, purge: Purge): Promise<void> {
   const { linkId } = purge;
   const { clicks } = await db
     .selectFrom('click_totals')
@@ -109,7 +98,6 @@ async function purgeTotals(db: Kysely<Tables>, purge: Purge): Promise<false> {
     .where('link_id', '=', linkId)
     .executeTakeFirstOrThrow();
   await addToState(db, 'purged_clicks', clicks ?? 0);
-  await purgeTier(db, 'click_totals', ['reason'], purge);
+  await purgeTier(db, FIGURE_KINDS.total, purge);
   await deleteQuota(db, linkId);
-  return false;
 }

@@ -4,7 +4,7 @@
  */
 
 import { type Kysely, sql } from 'kysely';
-import { QUARTERS_OF_DAY, SEGMENT_SIZE } from './click-rows.ts';
+import { FIGURE_KINDS, QUARTERS_OF_DAY, SEGMENT_SIZE } from './click-rows.ts';
 import { raiseState } from './click-state.ts';
 import type { Tables } from './tables.ts';
 
@@ -27,8 +27,8 @@ export async function removeOldClicks(
   );
   const old = sql<boolean>`id > ${from} and id <= ${(rows[0] as { last: number }).last} and at_ms < ${beforeMs}`;
   await sql`
-    delete from click_index where (link_id, at_ms, click_id) in
-      (select link_id, at_ms, id from clicks where ${old})`.execute(db);
+    delete from click_figures where (link_id, kind, at, word, reason) in
+      (select link_id, ${FIGURE_KINDS.click}, at_ms, id, 0 from clicks where ${old})`.execute(db);
   const { numDeletedRows } = await db.deleteFrom('clicks').where(old).executeTakeFirst();
   const removed = Number(numDeletedRows);
   await noteRemoved(db, id, removed);
@@ -67,15 +67,15 @@ export async function rollUpQuarters(
     where quarter < ${beforeDay * QUARTERS_OF_DAY} order by quarter, link_id, reason limit ${rowsMax})`;
   const day = sql`(quarter / ${sql.lit(QUARTERS_OF_DAY)})`;
   await sql`
-    insert into click_days (link_id, day, reason, clicks)
-    select link_id, ${day}, reason, cast(sum(clicks) as bigint) from ${portion} as portion where true
+    insert into click_figures (link_id, kind, at, word, reason, clicks)
+    select link_id, ${FIGURE_KINDS.day}, ${day}, 0, reason, cast(sum(clicks) as bigint) from ${portion} as portion where true
     group by link_id, ${day}, reason
-    on conflict (link_id, day, reason) do update set clicks = click_days.clicks + excluded.clicks`.execute(
+    on conflict (link_id, kind, at, word, reason) do update set clicks = click_figures.clicks + excluded.clicks`.execute(
     db,
   );
   const { numAffectedRows } = await sql`
-    delete from click_quarters where (link_id, quarter, reason) in
-      (select link_id, quarter, reason from ${portion} as portion)`.execute(db);
+    delete from click_figures where (link_id, kind, at, word, reason) in
+      (select link_id, ${FIGURE_KINDS.quarter}, quarter, 0, reason from ${portion} as portion)`.execute(db);
   return Number(numAffectedRows);
 }
 

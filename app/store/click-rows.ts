@@ -29,6 +29,12 @@ export const WORD_KINDS = {
 } as const;
 export type WordKind = keyof typeof WORD_KINDS;
 
+/**
+ * Kinds of figures of a link (migrations/clicks-001.ts), in the order in which they lie; breakdowns have the numbers of their
+ * words and lie between `total` and `quarter`.
+ */
+export const FIGURE_KINDS = { total: 0, quarter: 8, day: 9, visitors: 10, click: 11 } as const;
+
 /** Every text that came once its kind was full: whoever sends a new header with each request must not fill the disk. */
 export const OTHER_WORD = 0;
 

@@ -170,19 +170,24 @@ async function readDetails(
 }
 
 /** A day may have any number of words, so a link with many clicks is read row by row. */
-async function readDetailsOfOne(
+async function readDetailsOfOne(deps: ScopeDeps, portion: LinkPortion, days: Days, sink: TierSink) {
+  for (const breakdown of BREAKDOWNS) await readDetailsOfKind(deps, portion, days, breakdown, sink);
+}
+
+async function readDetailsOfKind(
   { clicks }: ScopeDeps,
   { ids }: LinkPortion,
   { fromDay, toDay }: Days,
+  breakdown: Breakdown,
   sink: TierSink,
 ) {
-  let after: Omit<DetailRow, 'clicks'> = { day: fromDay, reason: 0, kind: 0, word: 0 };
+  let after = { day: fromDay, word: 0, reason: 0 };
   for (;;) {
     const { rows } = await sql<DetailRow>`
       select day, reason, kind, word, clicks from click_details
-      where link_id = ${ids[0]} and day < ${toDay}
-        and (day, reason, kind, word) > (${after.day}, ${after.reason}, ${after.kind}, ${after.word})
-      order by day, reason, kind, word limit ${DETAILS_MAX}`.execute(clicks);
+      where link_id = ${ids[0]} and kind = ${WORD_KINDS[breakdown]} and day < ${toDay}
+        and (day, word, reason) > (${after.day}, ${after.word}, ${after.reason})
+      order by day, word, reason limit ${DETAILS_MAX}`.execute(clicks);
     for (const row of rows) handDetail(row, sink);
     await nextTurn();
     const last = rows.at(-1);

@@ -3,6 +3,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { ClickTiers, Lease } from '../clicks/click-tiers.ts';
 import type { Clock } from '../kernel/clock.ts';
+import { nextTurn } from '../kernel/portions.ts';
 import { findOldestWaitingMs, foldClicks } from './click-fold.ts';
 import { purgeLink } from './click-purge.ts';
 import { compareTiers, countRows, listSegments } from './click-recount.ts';
@@ -36,7 +37,8 @@ export function createClickTierStore({ open, dialect, clock }: ClickTierStoreDep
   const rowsMax = MOVED_MAX;
 
   return {
-    fold: async (sliceClicks) => reading(foldClicks(open(), { dialect, clock }, sliceClicks)),
+    fold: async (sliceClicks, pause = nextTurn) =>
+      reading(foldClicks(open(), { dialect, clock, pause }, sliceClicks)),
     findOldestWaitingMs: () => read(findOldestWaitingMs),
     countHumans: (linkIds) => read((db) => countHumans(db, dialect, linkIds)),
 

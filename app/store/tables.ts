@@ -16,13 +16,15 @@ export interface Tables {
 
   segments: SegmentTable;
   clicks: ClickTable;
-  click_index: { link_id: number; at_ms: number; click_id: number };
   words: { id: Generated<number>; kind: number; text: string };
   agents: { id: number; browser: number | null; os: number | null; device: number | null };
   quotas: { link_id: number; used: number };
   salts: { day: number; salt: string };
   click_state: { name: ClickStateName; value: number };
   leases: { name: string; holder: string; until_ms: number };
+  click_figures: ClickFigureTable;
+  /** From here to `click_visitors`: views of `click_figures`. */
+  click_index: { link_id: number; at_ms: number; click_id: number };
   click_totals: { link_id: number; reason: number; clicks: number };
   click_quarters: { link_id: number; quarter: number; reason: number; clicks: number };
   click_days: { link_id: number; day: number; reason: number; clicks: number };
@@ -73,6 +75,17 @@ export interface ClickTable {
   referrer: number | null;
   language: number | null;
   country: number | null;
+}
+
+export interface ClickFigureTable {
+  link_id: number;
+  /** By click-rows.ts. */
+  kind: number;
+  at: number;
+  word: number;
+  reason: number;
+  clicks: number;
+  sketch: Uint8Array | null;
 }
 
 export interface ClickDetailTable {

@@ -7,7 +7,13 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { ClickReason } from '../../app/clicks/click.ts';
 import { addVisitors } from '../../app/clicks/sketch.ts';
-import { REASON_NUMBERS, SEGMENT_SIZE, WORD_KINDS, type WordKind } from '../../app/store/click-rows.ts';
+import {
+  FIGURE_KINDS,
+  REASON_NUMBERS,
+  SEGMENT_SIZE,
+  WORD_KINDS,
+  type WordKind,
+} from '../../app/store/click-rows.ts';
 
 /** A click with what is known of it; null where nothing is. */
 export interface TestClick {
@@ -49,15 +55,6 @@ export interface ClickFile {
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const QUARTERS_A_DAY = 96;
-const TIERS = [
-  'click_index',
-  'click_totals',
-  'click_quarters',
-  'click_days',
-  'click_details',
-  'click_visitors',
-] as const;
-
 /** The clicks.db of a service that has it open; close it before the folder goes. */
 export function openClickFile(dataDir: string): ClickFile {
   const connection = new Database(join(dataDir, 'clicks.db'), { timeout: 5000 });
@@ -118,19 +115,19 @@ export function openClickFile(dataDir: string): ClickFile {
           "insert into click_state (name, value) values ('kept_from_ms', ?) on conflict (name) do update set value = excluded.value",
         )
         .run(ms);
-      connection.prepare('delete from click_index where at_ms < ?').run(ms);
+      connection.prepare('delete from click_figures where kind = ? and at < ?').run(FIGURE_KINDS.click, ms);
       connection.prepare('delete from clicks where at_ms < ?').run(ms);
     }),
     rollUpBefore: connection.transaction((day: number) => {
       const before = day * QUARTERS_A_DAY;
       connection.exec(`
-        insert into click_days
-          select link_id, quarter / ${QUARTERS_A_DAY}, reason, sum(clicks) from click_quarters
-          where quarter < ${before} group by 1, 2, 3;
-        delete from click_quarters where quarter < ${before};`);
+        insert into click_figures
+          select link_id, ${FIGURE_KINDS.day}, quarter / ${QUARTERS_A_DAY}, 0, reason, sum(clicks), null from click_quarters
+          where quarter < ${before} group by link_id, quarter / ${QUARTERS_A_DAY}, reason;
+        delete from click_figures where kind = ${FIGURE_KINDS.quarter} and at < ${before};`);
     }),
     forget: connection.transaction(() => {
-      for (const table of [...TIERS, 'clicks']) connection.exec(`delete from ${table}`);
+      connection.exec('delete from click_figures; delete from clicks');
       connection.exec("delete from click_state where name = 'kept_from_ms'");
     }),
   };
@@ -156,10 +153,10 @@ interface Agent {
 }
 
 function recount(connection: Database.Database): void {
-  for (const table of TIERS) connection.exec(`delete from ${table}`);
+  connection.exec('delete from click_figures');
   const rows = connection.prepare<[], Row>('select * from clicks').all();
-  const index = connection.prepare('insert into click_index values (?, ?, ?)');
-  for (const row of rows) index.run(row.link_id, row.at_ms, row.id);
+  for (const row of rows)
+    insertFigure(connection, [row.link_id, FIGURE_KINDS.click, row.at_ms, row.id, 0], 1);
   // Link 0 stands for all.
   const counted = rows.flatMap((row) => [row, { ...row, link_id: 0 }]);
   countRows(connection, counted);
@@ -174,25 +171,33 @@ function countRows(connection: Database.Database, rows: readonly Row[]): void {
       .map((agent) => [agent.id, agent]),
   );
   const counts = new Map<string, number>();
-  const add = (...key: (string | number)[]): void => {
+  const add = (...key: FigureKey): void => {
     const text = JSON.stringify(key);
     counts.set(text, (counts.get(text) ?? 0) + 1);
   };
   for (const row of rows) {
     const agent = row.agent === null ? undefined : agents.get(row.agent);
     const words = { ...row, browser: agent?.browser, os: agent?.os, device: agent?.device };
-    add('click_totals', row.link_id, row.reason);
-    add('click_quarters', row.link_id, Math.floor(row.at_ms / (DAY_MS / QUARTERS_A_DAY)), row.reason);
+    const quarter = Math.floor(row.at_ms / (DAY_MS / QUARTERS_A_DAY));
+    add(row.link_id, FIGURE_KINDS.total, 0, 0, row.reason);
+    add(row.link_id, FIGURE_KINDS.quarter, quarter, 0, row.reason);
     for (const kind of ['referrer', 'language', 'country', 'browser', 'os', 'device'] as const) {
       const word = words[kind] ?? null;
-      if (word !== null) add('click_details', row.link_id, dayOf(row), row.reason, WORD_KINDS[kind], word);
+      if (word !== null) add(row.link_id, WORD_KINDS[kind], dayOf(row), word, row.reason);
     }
   }
-  for (const [text, clicks] of counts) {
-    const [table, ...key] = JSON.parse(text) as [string, ...number[]];
-    const places = [...key, clicks].map(() => '?').join(', ');
-    connection.prepare(`insert into ${table} values (${places})`).run(...key, clicks);
-  }
+  for (const [text, clicks] of counts) insertFigure(connection, JSON.parse(text) as FigureKey, clicks);
+}
+
+type FigureKey = [linkId: number, kind: number, at: number, word: number, reason: number];
+
+function insertFigure(
+  connection: Database.Database,
+  key: FigureKey,
+  clicks: number,
+  sketch: Uint8Array | null = null,
+): void {
+  connection.prepare('insert into click_figures values (?, ?, ?, ?, ?, ?, ?)').run(...key, clicks, sketch);
 }
 
 /** Of people alone. */
@@ -203,8 +208,10 @@ function sketchVisitors(connection: Database.Database, rows: readonly Row[]): vo
     const key = JSON.stringify([row.link_id, dayOf(row)]);
     sketches.set(key, addVisitors(sketches.get(key) ?? null, [row.visitor]));
   }
-  const insert = connection.prepare('insert into click_visitors values (?, ?, ?)');
-  for (const [key, sketch] of sketches) insert.run(...(JSON.parse(key) as [number, number]), sketch);
+  for (const [key, sketch] of sketches) {
+    const [linkId, day] = JSON.parse(key) as [number, number];
+    insertFigure(connection, [linkId, FIGURE_KINDS.visitors, day, 0, 0], 0, sketch);
+  }
 }
 
 function dayOf(row: Row): number {

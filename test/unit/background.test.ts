@@ -2,8 +2,9 @@
 import t from 'tap';
 import { startSchedule } from '../../app/jobs/schedule.ts';
 import { startBackground } from '../../app/kernel/background.ts';
-import { inPortions } from '../../app/kernel/portions.ts';
+import { createPacer, inPortions } from '../../app/kernel/portions.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
+import { createIdlePacer } from '../support/pacer.ts';
 import { until } from '../support/until.ts';
 
 t.test('background work is done once a pause, and its failures are told once', async (t) => {
@@ -66,9 +67,48 @@ t.test('between portions that take no time everybody else has a turn', async (t)
     turns++;
     if (steps < 4) setImmediate(turn);
   });
-  await inPortions(async () => ++steps < 4, { clock: createFakeClock(), isOver: () => false });
+  await inPortions(async () => ++steps < 4, {
+    pacer: createIdlePacer(createFakeClock()),
+    isOver: () => false,
+  });
   t.equal(steps, 4);
   t.ok(turns >= 3);
+});
+
+/** Portions of 3 ms each, while the event loop is at work for `busy` of the time; the pauses between them. */
+async function measurePauses(busy: number, isOver = () => false): Promise<number[]> {
+  const pauses: number[] = [];
+  let nowMs = 0;
+  const clock = {
+    nowMs: () => nowMs,
+    monotonicMs: () => nowMs,
+    async sleep(ms: number) {
+      pauses.push(ms);
+      nowMs += ms;
+    },
+  };
+  const readLoop = () => ({ active: nowMs * busy, idle: nowMs * (1 - busy) });
+  let steps = 0;
+  const step = async () => {
+    nowMs += 3;
+    return ++steps < 4;
+  };
+  await inPortions(step, { pacer: createPacer({ clock, readLoop }), isOver });
+  return pauses;
+}
+
+t.test(
+  'work beside the service takes a fifth of the time, and a twentieth while there is much to do',
+  async (t) => {
+    t.same(await measurePauses(0.3), [12, 12, 12]);
+    t.same(await measurePauses(0.5), [12, 12, 12]);
+    t.same(await measurePauses(0.6), [57, 57, 57]);
+  },
+);
+
+t.test('who ends does not wait for a pause', async (t) => {
+  let asked = 0;
+  t.same(await measurePauses(1, () => ++asked > 1), []);
 });
 
 t.test('a job is done at its time, told when it fails, and waited for at the end', async (t) => {

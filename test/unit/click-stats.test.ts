@@ -193,7 +193,7 @@ t.test('a breakdown that this release does not know is passed over', async (t) =
   opened.file.store(clicks);
   opened.file.recount();
   opened.file.connection.exec(
-    'insert into click_details select link_id, day, reason, 99, word, clicks from click_details where kind = 2',
+    'insert into click_figures select link_id, 99, at, word, reason, clicks, null from click_figures where kind = 2',
   );
   await check(t, opened, {
     scope: { linkId: 1 },

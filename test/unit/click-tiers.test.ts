@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import { CLICK_REASONS, type Click } from '../../app/clicks/click.ts';
 import { DAY_MS } from '../../app/clicks/visitor.ts';
 import { systemClock } from '../../app/kernel/clock.ts';
+import { nextTurn } from '../../app/kernel/portions.ts';
 import { foldClicks } from '../../app/store/click-fold.ts';
 import type { Dialect } from '../../app/store/dialect.ts';
 import { CLICK_SCHEMA } from '../../app/store/migrations/migrations.ts';
@@ -58,7 +59,8 @@ async function foldAndDie(dataDir: string, { stages, sliceClicks }: { stages: nu
     return dialect.transaction(...args);
   };
   try {
-    await foldClicks(db, { dialect: { ...dialect, transaction }, clock: systemClock }, sliceClicks);
+    const deps = { dialect: { ...dialect, transaction }, clock: systemClock, pause: nextTurn };
+    await foldClicks(db, deps, sliceClicks);
   } catch (error) {
     if (error !== KILLED) throw error;
   } finally {

@@ -3,6 +3,7 @@ import t from 'tap';
 import { createClickCounts } from '../../app/clicks/click-counts.ts';
 import { CATCH_UP_MAX, createFolder } from '../../app/clicks/folder.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
+import { createIdlePacer } from '../support/pacer.ts';
 
 const never = () => false;
 
@@ -23,6 +24,7 @@ function start({ msPerClick = 0 } = {}) {
   };
   const folder = createFolder({
     clock: timed,
+    pacer: createIdlePacer(timed),
     tiers: {
       async fold(sliceClicks) {
         asked.push(sliceClicks);
@@ -50,20 +52,20 @@ t.test('batches grow as long as they are quick', async (t) => {
   const { folder, asked, add, waiting } = start();
   add(20_000);
   await folder.foldAll(never);
-  t.same(asked, [100, 200, 400, 500, 500]);
+  t.same(asked, [25, 50, 100, 200, 400, 500]);
   t.equal(waiting(), 0);
 });
 
-t.test('a transaction takes 8 ms, and four times as long as a batch nothing is done', async (t) => {
+t.test('a transaction takes 4 ms, and four times as long as a batch nothing is done', async (t) => {
   const { folder, asked, rests, add } = start({ msPerClick: 0.04 });
   add(16_000);
   await folder.foldAll(never);
-  t.same(asked, [100, 200, 200, 200, 200, 200]);
-  t.equal(rests[3], 200 * 16 * 0.04 * 4);
+  t.same(asked, [25, 50, ...Array.from({ length: 10 }, () => 100)]);
+  t.equal(rests[3], 100 * 16 * 0.04 * 4);
   const slow = start({ msPerClick: 1 });
-  slow.add(4000);
+  slow.add(1000);
   await slow.folder.foldAll(never);
-  t.same(slow.asked, [100, 100, 100], 'but a slice has 100 clicks at least');
+  t.same(slow.asked, [25, 25, 25], 'but a slice has 25 clicks at least');
 });
 
 t.test('who reads figures waits for no more than some clicks, and hears how old they are', async (t) => {
@@ -80,6 +82,7 @@ t.test('clicks that come meanwhile are left for the next time', async (t) => {
     const oldest = [0, 0, 1];
     const folder = createFolder({
       clock: createFakeClock(0),
+      pacer: createIdlePacer(createFakeClock(0)),
       tiers: {
         fold: async () => ({ clicks: 5, isFull: false, longestMs: 0 }),
         findOldestWaitingMs: async () => oldest.shift() ?? null,
@@ -92,8 +95,8 @@ t.test('clicks that come meanwhile are left for the next time', async (t) => {
 
 t.test('a bound that is met when all is counted is no bound', async (t) => {
   const { folder, add, waiting } = start();
-  // 16 slices of 100, 200, 400, 500 and 500 clicks.
-  add(27_200);
+  // 16 slices of 25, 50, 100, 200, 400 and 500 clicks.
+  add(20_400);
   t.same(await folder.catchUp(), { asOfMs: 0 });
   t.equal(waiting(), 0);
 });
@@ -156,6 +159,7 @@ t.test(
     const clock = createFakeClock(5);
     const folder = createFolder({
       clock,
+      pacer: createIdlePacer(clock),
       tiers: {
         fold: async () => ({ clicks: CATCH_UP_MAX, isFull: true, longestMs: 0 }),
         findOldestWaitingMs: async () => null,

@@ -65,14 +65,9 @@ export function createJournalAppender(
   }
 
   return (entries) => {
-    try {
-      begin.run();
-    } catch (error) {
-      if (isBusy(error)) return 'busy';
-      throw error;
-    }
     const { sequence } = segment;
     try {
+      begin.run();
       const verdicts = store(entries);
       commit.run();
       words.keep();
@@ -82,6 +77,7 @@ export function createJournalAppender(
       if (connection.inTransaction) rollback.run();
       segment.sequence = sequence;
       words.forget();
+      if (isBusy(error)) return 'busy';
       throw error;
     }
   };

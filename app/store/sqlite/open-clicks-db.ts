@@ -4,7 +4,7 @@
  * it is tried again.
  */
 
-import { closeSync, existsSync, openSync, readdirSync, readSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { ClickJournal } from '../../clicks/click-journal.ts';
@@ -28,6 +28,8 @@ export interface ClicksDb {
   readonly salts: Salts;
   /** The file as it is open now. Throws AppError unavailable while there is none. */
   database(): OpenDatabase;
+  /** Told what those met who read or count: damage is repaired with the next click. */
+  report(error: unknown): void;
   /** What this process stored: the name of its segment, and the sequence of its last click. */
   segment(): { readonly name: string; readonly sequence: number };
   close(): void;
@@ -55,10 +57,10 @@ interface OpenFile {
   readonly readSalt: SaltReader;
 }
 
-/** How often the file is looked for: what is written to one that was deleted is lost. */
-const PLACE_CHECK_EVERY_MS = 1000;
 /** At start others may be waited for; later that would stop every redirect. */
 const START_BUSY_TIMEOUT_MS = 5000;
+/** A file that is opened anew, and where figures are damaged again within this time, is set aside. */
+const REPORTED_AGAIN_MS = 60_000;
 /** Damaged files that are kept. A disk that damages more of them is left to its operator. */
 const ASIDE_MAX = 10;
 
@@ -75,8 +77,9 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
   let file: OpenFile | null = null;
   let failure: unknown = null;
   let missing = 0;
-  let placeCheckedAtMs = Number.NEGATIVE_INFINITY;
   let isSuspect = false;
+  let reported: unknown = null;
+  let reportedAtMs = Number.NEGATIVE_INFINITY;
 
   async function open(busyTimeoutMs: number): Promise<void> {
     const found = identify(path);
@@ -117,12 +120,11 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
     });
   }
 
-  function checkPlace({ database }: OpenFile): void {
-    const nowMs = clock.monotonicMs();
-    if (nowMs - placeCheckedAtMs < PLACE_CHECK_EVERY_MS) return;
-    database.requireInPlace();
-    requireHeader(path);
-    placeCheckedAtMs = nowMs;
+  function requireUnreported(): void {
+    if (reported === null) return;
+    const error = reported;
+    reported = null;
+    throw error;
   }
 
   try {
@@ -136,9 +138,12 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
     journal: {
       failure: () => (file === null ? failure : null),
       append(entries) {
-        const opened = requireFile();
-        checkPlace(opened);
-        const verdicts = opened.append(entries);
+        const { database, append } = requireFile();
+        requireUnreported();
+        // What is written to a file that was deleted is lost, and SQLite would go on for long with what it remembers of one
+        // that was overwritten.
+        database.requireInPlace();
+        const verdicts = append(entries);
         isSuspect = false;
         return verdicts;
       },
@@ -158,6 +163,13 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
     salts: createSalts(() => file?.readSalt ?? null, randomBytes),
     database: () => requireFile().database,
     segment: () => segment,
+    report(error) {
+      if (file === null || !isDamage(error)) return;
+      const nowMs = clock.monotonicMs();
+      isSuspect ||= nowMs - reportedAtMs < REPORTED_AGAIN_MS;
+      reported = error;
+      reportedAtMs = nowMs;
+    },
     close() {
       file?.database.close();
       file = null;
@@ -203,26 +215,10 @@ function isInPlace(database: OpenDatabase): boolean {
   try {
     database.requireInPlace();
     return true;
-  } catch {
-    // That it says no is the answer.
-    return false;
+  } catch (error) {
+    // Another file, or this one overwritten.
+    return isDamage(error);
   }
-}
-
-/** https://www.sqlite.org/fileformat.html#the_database_header */
-const HEADER = 'SQLite format 3\0';
-
-/** A file that is overwritten keeps its place, and SQLite would go on for long with the pages that it remembers. */
-function requireHeader(path: string): void {
-  const bytes = Buffer.alloc(HEADER.length);
-  const descriptor = openSync(path, 'r');
-  try {
-    readSync(descriptor, bytes, 0, bytes.length, 0);
-  } finally {
-    closeSync(descriptor);
-  }
-  if (bytes.toString('latin1') === HEADER) return;
-  throw new Database.SqliteError(`${path} was overwritten while it was in use.`, 'SQLITE_NOTADB');
 }
 
 /** Out of the way, and kept: somebody may want to recover what is in it. */

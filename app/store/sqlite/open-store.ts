@@ -9,6 +9,7 @@ import type { ApiKeyStore } from '../../auth/api-key.ts';
 import type { ClickTiers } from '../../clicks/click-tiers.ts';
 import type { PurgedLinks } from '../../clicks/purger.ts';
 import type { DrainStore } from '../../health/drain.ts';
+import type { LookupFigures } from '../../health/lookup-metric.ts';
 import type { SliStore } from '../../health/sli.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { AppError } from '../../kernel/errors.ts';
@@ -21,6 +22,7 @@ import { createApiKeyStore } from '../api-key-store.ts';
 import { createClickLog } from '../click-log.ts';
 import { createClickStats } from '../click-stats.ts';
 import { createClickTierStore } from '../click-tier-store.ts';
+import type { Dialect } from '../dialect.ts';
 import { createGroupCommit } from '../group-commit.ts';
 import { createHostStateStore } from '../host-state-store.ts';
 import { createLinkStore } from '../link-store.ts';
@@ -37,6 +39,8 @@ import { createRedirectLookup } from './redirect-lookup.ts';
 
 export interface Store {
   readonly links: LinkStore;
+  /** How links were found so far. */
+  lookups(): LookupFigures;
   readonly apiKeys: ApiKeyStore;
   readonly drain: DrainStore;
   readonly clicks: Pick<ClicksDb, 'journal' | 'salts' | 'segment'>;
@@ -96,8 +100,15 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
     throw error;
   });
   const { reader } = db;
+  const clicksDialect: Dialect = {
+    ...dialect,
+    translateError(error) {
+      clicks.report(error);
+      return dialect.translateError(error);
+    },
+  };
   const clicksReader = () => clicks.database().reader;
-  const { lookup, endSnapshot } = createRedirectLookup(db.readerConnection);
+  const { lookup, endSnapshot, figures } = createRedirectLookup(db.readerConnection);
   const writes = createGroupCommit(db.writer, {
     dialect,
     requireInPlace: () => requireInPlace(db),
@@ -105,18 +116,19 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
   });
   return {
     links: createLinkStore({ reader, writes, dialect, lookup }),
+    lookups: figures,
     apiKeys: createApiKeyStore({ reader, writes, dialect }),
     drain: createHostStateStore({ reader, writes, dialect }),
     clicks,
-    stats: createClickStats({ links: reader, clicks: clicksReader, dialect }),
-    clickLog: createClickLog({ clicks: clicksReader, dialect }),
-    tiers: createClickTierStore({ open: clicks.database, dialect, clock }),
+    stats: createClickStats({ links: reader, clicks: clicksReader, dialect: clicksDialect }),
+    clickLog: createClickLog({ clicks: clicksReader, dialect: clicksDialect }),
+    tiers: createClickTierStore({ open: clicks.database, dialect: clicksDialect, clock }),
     purgedLinks: createPurgedLinks({ reader, dialect }),
-    sli: createSliStore({ open: clicks.database, dialect }),
+    sli: createSliStore({ open: clicks.database, dialect: clicksDialect }),
     unknownKeys: createUnknownKeyStore({
       reader: clicksReader,
       writer: () => clicks.database().writer,
-      dialect,
+      dialect: clicksDialect,
     }),
     nearKeys: createNearKeyStore({ reader, dialect }),
     async probe() {

@@ -1,12 +1,18 @@
 /**
- * The redirect's one statement, prepared once, on the read-only connection.
+ * The redirect's one statement, prepared once, on the read-only connection; and before it the links that were followed lately.
  *
  * All lookups of one turn of the event loop read one snapshot: taking SQLite's read lock and giving it back costs more than
  * the lookup itself (measured: 4 system calls, 60 % of it). The next turn sees what another process committed; a commit of
  * this process ends the snapshot itself, so that whoever was told of it reads it at once.
+ *
+ * What is remembered is never older than the snapshot: `data_version` says that somebody committed, and the events since then
+ * say which keys changed. Keys that no link has are not remembered: finding none costs a twentieth of the answer to it, and
+ * strangers who guess keys would push out links.
  */
 
 import type Database from 'better-sqlite3';
+import { LRUCache } from 'lru-cache';
+import type { LookupFigures } from '../../health/lookup-metric.ts';
 import {
   type LinkStatus,
   PRIMARY_DOMAIN,
@@ -15,60 +21,105 @@ import {
 } from '../../links/link.ts';
 import { translateSqliteError } from './dialect.ts';
 
-interface Row {
-  id: number;
-  url: string;
-  status: string;
-  redirect_status: number;
-  expires_at_ms: number | null;
-  max_clicks: number | null;
-  max_clicks_seq: number;
-}
+type Row = [
+  key: string,
+  id: number,
+  url: string,
+  status: LinkStatus,
+  redirectStatus: RedirectStatus,
+  expiresAtMs: number | null,
+  maxClicks: number | null,
+  maxClicksSeq: number,
+];
 
 export interface RedirectLookup {
   lookup(key: string): RedirectFacts | null;
   endSnapshot(): void;
+  figures(): LookupFigures;
 }
 
+/** Links that are remembered. */
+const REMEMBERED_MAX = 100_000;
+/** Of their targets, in characters: some 50 MB in all. */
+const REMEMBERED_LENGTH_MAX = 20_000_000;
+/** Changed keys that are forgotten one by one; after more of them all are. */
+const CHANGES_MAX = 1000;
+
 export function createRedirectLookup(connection: Database.Database): RedirectLookup {
-  const statement = connection.prepare<[string], Row>(
-    `select id, url, status, redirect_status, expires_at_ms, max_clicks, max_clicks_seq from links
-     where domain = '${PRIMARY_DOMAIN}' and key = ? and released = 0`,
-  );
+  const find = connection
+    .prepare<[string], Row>(
+      `select key, id, url, status, redirect_status, expires_at_ms, max_clicks, max_clicks_seq from links
+       where domain = '${PRIMARY_DOMAIN}' and key = ? and released = 0`,
+    )
+    .raw();
+  const readVersion = connection.prepare<[], number>('pragma data_version').pluck();
+  const readChanges = connection
+    .prepare<[number], [seq: number, key: string]>(
+      `select seq, key from events where seq > ? order by seq limit ${CHANGES_MAX}`,
+    )
+    .raw();
+  const readLastSeq = connection.prepare<[], number>('select coalesce(max(seq), 0) from events').pluck();
   const begin = connection.prepare('begin');
   // After a failed read a commit fails too, and would leave the snapshot open; a rollback ends it whatever happened.
   const end = connection.prepare('rollback');
+
+  const remembered = new LRUCache<string, RedirectFacts>({
+    max: REMEMBERED_MAX,
+    maxSize: REMEMBERED_LENGTH_MAX,
+    sizeCalculation: ({ url }) => url.length,
+  });
+  const figures = { remembered: 0, read: 0 };
+  let version = readVersion.get();
+  let seq = readLastSeq.get() as number;
 
   function endSnapshot(): void {
     if (connection.inTransaction) end.run();
   }
 
-  function read(key: string): Row | undefined {
-    try {
-      if (!connection.inTransaction) {
-        begin.run();
-        setImmediate(endSnapshot);
-      }
-      return statement.get(key);
-    } catch (error) {
-      throw translateSqliteError(error);
+  function openSnapshot(): void {
+    begin.run();
+    setImmediate(endSnapshot);
+    const versionNow = readVersion.get();
+    if (versionNow === version) return;
+    forgetChanged();
+    version = versionNow;
+  }
+
+  function forgetChanged(): void {
+    const changes = readChanges.all(seq);
+    if (changes.length < CHANGES_MAX) {
+      for (const [, key] of changes) remembered.delete(key);
+      seq = changes.at(-1)?.[0] ?? seq;
+    } else {
+      remembered.clear();
+      seq = readLastSeq.get() as number;
     }
+  }
+
+  function read(key: string): RedirectFacts | null {
+    const row = find.get(key);
+    figures.read++;
+    if (row === undefined) return null;
+    const [ownKey, id, url, status, redirectStatus, expiresAtMs, maxClicks, maxClicksSeq] = row;
+    const facts = { id, url, status, redirectStatus, expiresAtMs, maxClicks, maxClicksSeq };
+    // Not the key that was asked for: as a part of a request's path it would keep all of that in memory.
+    remembered.set(ownKey, facts);
+    return facts;
   }
 
   return {
     endSnapshot,
+    figures: () => ({ ...figures }),
     lookup(key) {
-      const row = read(key);
-      if (row === undefined) return null;
-      return {
-        id: row.id,
-        url: row.url,
-        status: row.status as LinkStatus,
-        redirectStatus: row.redirect_status as RedirectStatus,
-        expiresAtMs: row.expires_at_ms,
-        maxClicks: row.max_clicks,
-        maxClicksSeq: row.max_clicks_seq,
-      };
+      try {
+        if (!connection.inTransaction) openSnapshot();
+        const known = remembered.get(key);
+        if (known === undefined) return read(key);
+        figures.remembered++;
+        return known;
+      } catch (error) {
+        throw translateSqliteError(error);
+      }
     },
   };
 }
