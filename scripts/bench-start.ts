@@ -1,10 +1,10 @@
 // `npm run bench:start`: what a large database costs. Fills one with links (a million unless told otherwise), starts the
 // built service on it several times, and asks for pages in every way there is. Prints medians and the worst case.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Contender, startContender } from './bench/contenders.ts';
+import { type Contender, readAnonymousMb, startContender } from './bench/contenders.ts';
 import { median } from './bench/ratios.ts';
 import { seedLinks } from './bench/seed.ts';
 
@@ -80,11 +80,6 @@ async function timeList({ url }: Contender, question: string): Promise<number[]>
     times.push(performance.now() - startedAt);
   }
   return times;
-}
-
-function readAnonymousMb(pid: number): number {
-  const kilobytes = /RssAnon:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Number(kilobytes) / 1024;
 }
 
 function summarise(numbers: readonly number[]): { median: string; worst: string } {

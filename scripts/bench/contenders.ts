@@ -1,16 +1,25 @@
 // The servers that are compared, each a process of its own on a free port of the loopback interface.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
-export const CONTENDERS = ['bare', 'express', 'fleetlink'] as const;
+export const CONTENDERS = [
+  'bare',
+  'express',
+  'fleetlink',
+  'fleetlink, no access log',
+  'fleetlink, PM2',
+] as const;
 export type ContenderName = (typeof CONTENDERS)[number];
 
 export interface Contender {
   readonly url: string;
+  /** Of Fleetlink. */
+  readonly managementUrl: string;
   readonly pid: number;
   stop(): Promise<void>;
 }
@@ -18,36 +27,65 @@ export interface Contender {
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const STARTED_WITHIN_MS = 30_000;
 
+/** `folder` is the data folder of those that have one; logs and what PM2 keeps lie there too. */
 export async function startContender(
   name: ContenderName,
   folder: string,
   env: Readonly<Record<string, string>> = {},
 ): Promise<Contender> {
   const [port, managementPort] = await Promise.all([findFreePort(), findFreePort()]);
+  const whole = {
+    ...process.env,
+    PORT: String(port),
+    MANAGEMENT_PORT: String(managementPort),
+    DATA_DIR: folder,
+    NODE_ENV: 'production',
+    HOST: '127.0.0.1',
+    BASE_URL: 'http://sho.rt',
+    LOG_LEVEL: name === 'fleetlink, no access log' ? 'warn' : 'info',
+    ...env,
+  };
+  const url = `http://127.0.0.1:${port}`;
+  const managementUrl = `http://127.0.0.1:${managementPort}`;
+  if (name === 'fleetlink, PM2') return { url, managementUrl, ...(await startUnderPm2(folder, whole)) };
   const log = openSync(join(folder, `${name}.log`), 'w');
   const child = spawn(process.execPath, [scriptOf(name)], {
     cwd: ROOT,
     stdio: ['ignore', log, 'inherit'],
-    env: {
-      ...process.env,
-      PORT: String(port),
-      MANAGEMENT_PORT: String(managementPort),
-      DATA_DIR: folder,
-      NODE_ENV: 'production',
-      HOST: '127.0.0.1',
-      BASE_URL: 'http://sho.rt',
-      ...env,
-    },
+    env: whole,
   });
   closeSync(log);
-  const url = `http://127.0.0.1:${port}`;
   await waitUntilAnswering(url, child);
-  return { url, pid: child.pid ?? 0, stop: () => stop(child) };
+  return { url, managementUrl, pid: child.pid ?? 0, stop: () => stop(child) };
 }
 
-function scriptOf(name: ContenderName): string {
-  if (name === 'fleetlink') return join(ROOT, 'dist/main.js');
-  return join(ROOT, `scripts/bench/${name}-server.mjs`);
+function scriptOf(name: Exclude<ContenderName, 'fleetlink, PM2'>): string {
+  if (name === 'bare' || name === 'express') return join(ROOT, `scripts/bench/${name}-server.mjs`);
+  return join(ROOT, 'dist/main.js');
+}
+
+/** With a daemon of its own, which goes with it. */
+async function startUnderPm2(
+  folder: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Pick<Contender, 'pid' | 'stop'>> {
+  const pm2 = (...args: string[]) =>
+    promisify(execFile)(process.execPath, [join(ROOT, 'node_modules/pm2/bin/pm2'), ...args], {
+      cwd: ROOT,
+      env: { ...env, PM2_HOME: join(folder, 'pm2') },
+    });
+  await pm2('start', 'ecosystem.config.cjs');
+  const { stdout } = await pm2('pid', 'fleetlink');
+  return {
+    pid: Number(stdout.trim().split('\n').at(-1)),
+    stop: async () => void (await pm2('kill')),
+  };
+}
+
+/** What a process keeps in memory that is not a file. */
+export function readAnonymousMb(pid: number): number {
+  const kilobytes = /RssAnon:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return Number(kilobytes) / 1024;
 }
 
 async function waitUntilAnswering(url: string, child: ChildProcess): Promise<void> {

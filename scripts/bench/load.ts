@@ -62,11 +62,51 @@ async function measureWithAutocannon(url: string, { seconds, links }: LoadOption
     connections: CONNECTIONS,
     duration: seconds,
     headers: { 'user-agent': USER_AGENT },
-    requests: Array.from({ length: 10_000 }, () => ({
-      path: `/${keyOf(Math.floor(Math.random() * links))}`,
-    })),
+    requests: randomRequests(links),
   });
-  if (result.errors > 0 || result['4xx'] > 0 || result['5xx'] > 0)
-    throw new Error('Some answers were no redirects.');
+  requireRedirects(result);
   return result.requests.average;
+}
+
+/** Milliseconds. */
+export interface Latency {
+  readonly p50: number;
+  readonly p99: number;
+  readonly 'p99.9': number;
+}
+
+export interface SteadyLoad extends LoadOptions {
+  /** Requests a second. */
+  readonly rate: number;
+  readonly connections?: number;
+}
+
+/**
+ * Latency at a fixed rate, counted from when a request was due and not from when a slow answer let it go (coordinated omission).
+ * Throws when an answer was not a redirect.
+ */
+export async function measureLatency(
+  url: string,
+  { seconds, links, rate, connections = CONNECTIONS }: SteadyLoad,
+): Promise<Latency> {
+  const result = await autocannon({
+    url,
+    connections,
+    duration: seconds,
+    overallRate: rate,
+    headers: { 'user-agent': USER_AGENT },
+    requests: randomRequests(links),
+  });
+  requireRedirects(result);
+  const { p50, p99, p99_9 } = result.latency;
+  return { p50, p99, 'p99.9': p99_9 };
+}
+
+function randomRequests(links: number): { path: string }[] {
+  return Array.from({ length: 10_000 }, () => ({ path: `/${keyOf(Math.floor(Math.random() * links))}` }));
+}
+
+function requireRedirects(result: autocannon.Result): void {
+  const failed = result.errors + result['2xx'] + result['4xx'] + result['5xx'];
+  if (failed > 0) throw new Error(`${failed} of ${result.requests.total} answers were no redirects.`);
 }

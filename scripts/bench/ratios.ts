@@ -3,20 +3,18 @@
 /** Answers per second of each contender in one round. */
 export type Round = Readonly<Record<string, number>>;
 
-export interface Row {
-  readonly contender: string;
-  /** Median over the rounds. */
-  readonly 'per second': number;
-  readonly 'x bare': string;
-  readonly 'x express': string;
-}
+export type Row = Readonly<Record<string, string | number>>;
 
-export function compare(rounds: readonly Round[], names: readonly string[]): Row[] {
+/** One row a name: answers per second in the median, and its ratios to each of `bases`. */
+export function compare(
+  rounds: readonly Round[],
+  names: readonly string[],
+  bases: readonly string[] = ['bare', 'express'],
+): Row[] {
   return names.map((name) => ({
     contender: name,
     'per second': Math.round(median(rounds.map((round) => rateOf(round, name)))),
-    'x bare': describeRatios(rounds, name, 'bare'),
-    'x express': describeRatios(rounds, name, 'express'),
+    ...Object.fromEntries(bases.map((base) => [`x ${base}`, describeRatios(rounds, name, base)])),
   }));
 }
 

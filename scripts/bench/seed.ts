@@ -1,5 +1,7 @@
 // Fills a data folder with links, through the same store that the service writes with.
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { systemClock } from '../../app/kernel/clock.ts';
 import type { LinkCommand } from '../../app/links/link-store.ts';
 import { openSqliteStore } from '../../app/store/sqlite/open-store.ts';
@@ -35,6 +37,36 @@ export async function seedLinks(
   }
   await store.close();
 }
+
+const ROWS = 100_000;
+
+/**
+ * More links than the store makes in reasonable time: one through the store, and the others as copies of its row, without
+ * history and search texts, which no redirect reads.
+ */
+export async function seedManyLinks(dataDir: string, count: number): Promise<void> {
+  await seedLinks(dataDir, 1);
+  const db = new Database(join(dataDir, 'links.db'));
+  try {
+    const columns = db.prepare<[], string>("select name from pragma_table_info('links')").pluck().all();
+    const values = columns.map((name) => VALUES[name] ?? `first."${name}"`);
+    const copy = db.prepare(`
+      with recursive numbers (n) as (select ? union all select n + 1 from numbers where n < ?)
+      insert into links (${columns.map((name) => `"${name}"`).join(', ')})
+      select ${values.join(', ')} from numbers, (select * from links where id = 1) as first`);
+    for (let from = 1; from < count; from += ROWS) copy.run(from, Math.min(from + ROWS, count) - 1);
+    db.prepare("update sequences set value = ? where name = 'event'").run(count);
+  } finally {
+    db.close();
+  }
+}
+
+const VALUES: Readonly<Record<string, string>> = {
+  id: 'n + 1',
+  seq: 'n + 1',
+  key: "printf('k%06d', n)",
+  url: "printf('https://example.com/articles/%d/a-path-of-usual-length?utm_source=%d', n, n % 100)",
+};
 
 function createCommand(number: number): LinkCommand {
   return {

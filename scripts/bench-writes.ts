@@ -1,0 +1,79 @@
+// `npm run bench:writes`: durable new links a second, by one client after another and by 64 at once, beside what the same disk
+// can do one by one: a page appended to a file and synced. Rounds run them in turn; what counts is the median of the ratios.
+import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import autocannon from 'autocannon';
+import { startContender } from './bench/contenders.ts';
+import { describeMachine } from './bench/machine.ts';
+import { compare, type Round } from './bench/ratios.ts';
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '7' },
+    seconds: { type: 'string', default: '3' },
+    /** Where the files lie: a disk, not memory. */
+    folder: { type: 'string', default: tmpdir() },
+  },
+});
+const seconds = Number(values.seconds);
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
+const ADMIN_KEY = 'benchmark-admin-key-0123456789';
+const PAGE = Buffer.alloc(4096, 'x');
+const CLIENTS = [1, 64];
+
+const folder = mkdtempSync(join(values.folder, 'fleetlink-bench-'));
+try {
+  const rounds: Round[] = [];
+  for (let round = 1; round <= Number(values.rounds); round++) {
+    const rates: Record<string, number> = { sync: countSyncs() };
+    for (const clients of CLIENTS) rates[nameOf(clients)] = await countLinks(clients);
+    rounds.push(rates);
+    say(`round ${round}/${values.rounds}: ${JSON.stringify(rates)}`);
+  }
+  console.log(describeMachine());
+  console.table(compare(rounds, ['sync', ...CLIENTS.map(nameOf)], ['sync']));
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function nameOf(clients: number): string {
+  return clients === 1 ? 'links, 1 client' : `links, ${clients} clients`;
+}
+
+/** A second. */
+function countSyncs(): number {
+  const file = openSync(join(folder, 'page'), 'w');
+  try {
+    const startedAt = performance.now();
+    let count = 0;
+    for (; performance.now() - startedAt < seconds * 1000; count++) {
+      writeSync(file, PAGE);
+      fdatasyncSync(file);
+    }
+    return Math.round((count / (performance.now() - startedAt)) * 1000);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** A second. */
+async function countLinks(clients: number): Promise<number> {
+  const env = { ADMIN_API_KEY: ADMIN_KEY, KEY_CREATES_PER_MINUTE: '100000000', LOG_LEVEL: 'info' };
+  const service = await startContender('fleetlink', folder, env);
+  try {
+    const result = await autocannon({
+      url: `${service.url}/api/v1/links`,
+      connections: clients,
+      duration: seconds,
+      method: 'POST',
+      headers: { authorization: `Bearer ${ADMIN_KEY}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ url: 'https://example.com/articles/12345/a-path-of-usual-length' }),
+    });
+    if (result.errors + result.non2xx > 0) throw new Error('Some links were not made.');
+    return result.requests.average;
+  } finally {
+    await service.stop();
+  }
+}
