@@ -16,7 +16,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '7' },
     seconds: { type: 'string', default: '3' },
-    'warm-up': { type: 'string', default: '4' },
+    'warm-up': { type: 'string', default: '6' },
     links: { type: 'string', default: '100000' },
     'latency-rounds': { type: 'string', default: '3' },
     'latency-seconds': { type: 'string', default: '10' },
@@ -73,7 +73,8 @@ try {
 function measureAtRate(name: ContenderName, rate: number): Promise<Latency> {
   const duration = Number(values['latency-seconds']);
   return withContender(name, async ({ url }) => {
-    await measureRate(url, { seconds: warmUp, links });
+    // Of the generator, too.
+    await measureLatency(url, { seconds: warmUp, links, rate });
     return measureLatency(url, { seconds: duration, links, rate });
   });
 }
