@@ -7,23 +7,10 @@ import { randomBytes as cryptoRandomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { ensureAdminKey } from './auth/admin-key.ts';
 import { createAuthenticator } from './auth/authenticator.ts';
-import { createAgentReader } from './clicks/agent.ts';
-import { createBookkeeper } from './clicks/bookkeeper.ts';
-import { createClassifier } from './clicks/classifier.ts';
-import { createClickCounts } from './clicks/click-counts.ts';
-import { createClickWriter } from './clicks/click-writer.ts';
-import { openCountries } from './clicks/country.ts';
-import { createFolder } from './clicks/folder.ts';
-import { createLedger, type LedgerFigures } from './clicks/ledger.ts';
-import { createNight } from './clicks/night.ts';
-import { createOwnCheck } from './clicks/own-requests.ts';
-import { createPurger } from './clicks/purger.ts';
-import { createRepeatMemory } from './clicks/repeats.ts';
-import { createVisitorHash } from './clicks/visitor.ts';
+import { type ClickFigures, createClickContext } from './click-context.ts';
+import { createLedger } from './clicks/ledger.ts';
 import type { Config } from './config.ts';
 import { createRateLimit } from './guard/rate-limit.ts';
-import { createClickWaits, registerLedger } from './health/click-metrics.ts';
-import { registerDrift } from './health/drift-metric.ts';
 import { registerLookups } from './health/lookup-metric.ts';
 import { createMetrics, type Metrics } from './health/metrics.ts';
 import { createReadiness, type Readiness } from './health/readiness.ts';
@@ -54,15 +41,14 @@ import { createLinkHistoryRoutes } from './http/routes/link-history.ts';
 import { createLinkRoutes } from './http/routes/links.ts';
 import { createManagementRoutes } from './http/routes/management.ts';
 import { createProbeRoutes } from './http/routes/probes.ts';
+import { createReclassifyRoutes } from './http/routes/reclassify.ts';
 import { createShortenRoute } from './http/routes/shorten.ts';
 import { createStatsRoutes } from './http/routes/stats.ts';
 import { createUnknownKeysRoute } from './http/routes/unknown-keys.ts';
 import { createSecurityHeaders, pickForRedirects } from './http/security-headers.ts';
-import { startSchedule } from './jobs/schedule.ts';
 import { startBackground } from './kernel/background.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
 import type { LineSink } from './kernel/line-batch.ts';
-import { createPacer } from './kernel/portions.ts';
 import { createKeyStrategy } from './links/keys/create-key-strategy.ts';
 import { createLinkSchemas } from './links/link-schema.ts';
 import { createLinkService } from './links/link-service.ts';
@@ -103,20 +89,8 @@ export interface Context {
   close(): Promise<void>;
 }
 
-export interface ClickFigures extends LedgerFigures {
-  /** The longest that a click waited for another process. */
-  readonly waited_ms_max: number;
-}
-
-/** How long a stop waits for a disk that fails, before the clicks that wait for it are given up. */
-const STORE_CLICKS_MAX_MS = 3000;
-/** How old figures of clicks are that nobody asks for. */
-const FOLD_EVERY_MS = 1000;
 /** What a process that is killed may lose of its service level, beside the minute that is not over. */
 const SLI_EVERY_MS = 5000;
-/** How soon the clicks of a purged link begin to go. */
-const UPKEEP_EVERY_MS = 1000;
-
 /** Throws StartError with a sentence for the operator. */
 export async function createContext(
   config: Config,
@@ -166,38 +140,12 @@ export async function createContext(
     takeNumbers: store.links.takeNumbers,
   });
   const links = createLinkService({ store: store.links, keys, clock });
-  const pacer = createPacer({ clock, readLoop: () => performance.eventLoopUtilization() });
-  const folder = createFolder({ tiers: store.tiers, clock, pacer });
-  const clickCounts = createClickCounts({
-    tiers: store.tiers,
-    folder,
-    onFailed: (err) => logger.warn({ err }, 'links are shown without their clicks'),
-  });
-  const views = createLinkViews({ baseUrl, countClicks: clickCounts.countHumans });
+  const clicks = createClickContext({ config, logger, clock, metrics, store, ledger });
+  const views = createLinkViews({ baseUrl, countClicks: clicks.counts.countHumans });
   const schemas = createLinkSchemas({ isSelf: createSelfCheck(baseUrl) });
   const isAnonymousAllowed = config.ANONYMOUS_SHORTEN;
 
   registerLookups(metrics.registry, store.lookups);
-  registerLedger(metrics.registry, ledger.read);
-  const clickWaits = createClickWaits(metrics.registry);
-  const clickWriter = createClickWriter({
-    clock,
-    random: Math.random,
-    journal: store.clicks.journal,
-    ledger,
-    onCommitted(redirects, seconds) {
-      metrics.clickCommitSize.observe(redirects);
-      metrics.clickCommitDuration.observe(seconds);
-    },
-    onFailed: (err) => logger.error({ err }, 'clicks cannot be stored and wait in memory'),
-    onRecovered: () => {
-      logger.info('clicks are stored again');
-      bookkeeper.recountSoon();
-    },
-    onDropped: (clicks) => logger.error({ clicks }, 'clicks were lost: they could not be stored in time'),
-    onWaited: clickWaits.observe,
-  });
-
   const sli = createSli({ clock, store: store.sli });
   const sliFlushing = startBackground({
     clock,
@@ -212,11 +160,11 @@ export async function createContext(
     store: store.unknownKeys,
     seed: randomBytes(4).readInt32BE(),
   });
-  const readStats = createStatsReader({ store: store.stats, clock, catchUp: folder.catchUp });
+  const readStats = createStatsReader({ store: store.stats, clock, catchUp: clicks.folder.catchUp });
 
   const readReadiness = createReadiness({
     clock,
-    readClickFailure: clickWriter.failure,
+    readClickFailure: clicks.writer.failure,
     drain: store.drain,
     probeStore: store.probe,
     dataDir: config.DATA_DIR,
@@ -225,57 +173,13 @@ export async function createContext(
       logger[status === 'ready' ? 'info' : 'warn']({ status, reasons, err }, 'readiness changed'),
   });
   const probes = createProbeRoutes({ identity, readReadiness });
-  const folding = startBackground({
-    clock,
-    everyMs: FOLD_EVERY_MS,
-    work: folder.foldAll,
-    onFailed: (err) => logger.error({ err }, 'clicks are stored and cannot be counted'),
-    onRecovered: () => logger.info('clicks are counted again'),
-  });
-  const retention = { clickDays: config.CLICK_RAW_DAYS, quarterDays: config.CLICK_QUARTER_DAYS };
-  const bookkeeper = createBookkeeper({
-    tiers: store.tiers,
-    clock,
-    readSegment: store.clicks.segment,
-    readLedger: ledger.read,
-    purge: createPurger({ purgedLinks: store.purgedLinks, tiers: store.tiers, folder, pacer }),
-    onRecounted: (recount) =>
-      recount.drift === 0
-        ? logger.info(recount, 'clicks were recounted')
-        : logger.error(recount, 'clicks were recounted, and the books are wrong'),
-  });
-  registerDrift(metrics.registry, () => Math.max(bookkeeper.readDrift(), ledger.read().missing));
-  const upkeep = startBackground({
-    clock,
-    everyMs: UPKEEP_EVERY_MS,
-    work: bookkeeper.work,
-    onFailed: (err) => logger.error({ err }, 'purged or lost clicks cannot be looked for'),
-    onRecovered: () => logger.info('purged and lost clicks are looked for again'),
-  });
-  const night = createNight({
-    tiers: store.tiers,
-    clock,
-    pacer,
-    holder: store.clicks.segment().name,
-    retention,
-    recount: bookkeeper.recount,
-  });
-  const nights = startSchedule(
-    [
-      { name: 'forget visitors', at: '5 0 * * *', run: night.forgetVisitors },
-      // Each hour, for hosts that do not run at night.
-      { name: 'night', at: '17 2-23 * * *', run: night.run },
-    ],
-    /* c8 ignore next: node-cron asks the machine's clock, which a test cannot set. */
-    { onFailed: (job, err) => logger.error({ job, err }, 'a job failed') },
-  );
   const linkDeps = {
     links,
     store: store.links,
     schemas,
     views,
     limitCreation,
-    catchUpClicks: clickCounts.catchUp,
+    catchUpClicks: clicks.counts.catchUp,
   };
   const publicRoutes = [
     createHomeRoute({ baseUrl, isAnonymousAllowed }),
@@ -286,8 +190,9 @@ export async function createContext(
     createEventsRoute({ store: store.links, views }),
     ...createStatsRoutes({ links, readStats }),
     createUnknownKeysRoute({ unknownKeys, store: store.unknownKeys, nearKeys: store.nearKeys, clock }),
-    ...createClickRoutes({ links, clickLog: store.clickLog, clock, catchUp: folder.catchUp }),
-    createClickStorageRoute({ tiers: store.tiers, retention }),
+    ...createClickRoutes({ links, clickLog: store.clickLog, clock, catchUp: clicks.folder.catchUp }),
+    createClickStorageRoute({ tiers: store.tiers, retention: clicks.retention }),
+    ...createReclassifyRoutes({ reclassifier: clicks.reclassifier }),
     ...createApiKeyRoutes({ store: store.apiKeys, clock, randomBytes }),
     ...probes,
   ];
@@ -308,15 +213,8 @@ export async function createContext(
   const lane = createRedirectLane({
     lookup: store.links.lookup,
     clock,
-    classify: createClassifier({
-      readAgent: createAgentReader(),
-      hashVisitor: createVisitorHash(store.clicks.salts),
-      repeats: createRepeatMemory({ windowMs: config.CLICK_REPEAT_SECONDS * 1000 }),
-      isOwn: createOwnCheck(config.SYNTHETIC_SECRET),
-      findCountry: openCountries(),
-      obeysPrivacySignals: config.CLICK_PRIVACY_SIGNALS,
-    }),
-    record: clickWriter.record,
+    classify: clicks.classify,
+    record: clicks.writer.record,
     noteUnknown: unknownKeys.note,
     readCountry: createCountryReader(config.TRUST_PROXY),
     securityHeaders: pickForRedirects(securityHeaders),
@@ -356,10 +254,9 @@ export async function createContext(
     publicListener: listen([...publicRoutes, openApi], true),
     managementListener: listen(managementRoutes, false),
     readReadiness,
-    readClicks: () => ({ ...ledger.read(), waited_ms_max: clickWaits.maxMs() }),
+    readClicks: clicks.readFigures,
     async close() {
-      await clickWriter.close(STORE_CLICKS_MAX_MS);
-      await Promise.all([folding.close(), upkeep.close(), nights.close()]);
+      await clicks.close();
       await sliFlushing.close();
       await sli.flush({ all: true }).catch((err) => logger.warn({ err }, 'the last minute was not noted'));
       await unknownKeys.flush().catch((err) => logger.warn({ err }, 'the last unknown keys were not noted'));

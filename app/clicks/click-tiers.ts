@@ -4,6 +4,7 @@
  */
 
 import type { Pause } from '../kernel/portions.ts';
+import type { ClickReason } from './click.ts';
 
 export interface ClickTiers {
   /**
@@ -29,6 +30,9 @@ export interface ClickTiers {
   /** Makes days of a portion of the quarters that are older. False: nothing is left. */
   rollUpQuarters(beforeDay: number): Promise<boolean>;
   forgetSalts(beforeDay: number): Promise<void>;
+
+  /** Reads a portion of the counted clicks of one process anew, each of which `judge` gives its reason. */
+  reclassify(range: ReclassifyRange): Promise<ReclassifiedPortion>;
 
   listSegments(): Promise<readonly SegmentFigures[]>;
   /** Rows of one process behind the sequence `after` up to `upTo`: a portion, which ends at `last`. */
@@ -64,6 +68,22 @@ export interface SegmentFigures {
   readonly foldedTo: number;
   readonly folded: number;
   readonly removed: number;
+}
+
+export interface ReclassifyRange {
+  readonly segment: number;
+  /** The sequence behind which the portion begins. */
+  readonly after: number;
+  /** Finds out what would change, and changes nothing. */
+  readonly isDryRun: boolean;
+  readonly judge: (agent: string, reason: ClickReason) => ClickReason;
+}
+
+export interface ReclassifiedPortion {
+  readonly read: number;
+  /** Where it ended; null: nothing was left. */
+  readonly last: number | null;
+  readonly changes: readonly { readonly from: ClickReason; readonly to: ClickReason }[];
 }
 
 export interface RowRange {

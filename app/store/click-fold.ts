@@ -195,22 +195,22 @@ async function runStage(db: Kysely<Tables>, dialect: Dialect, batch: Batch): Pro
   const { slices, stage } = batch;
   if (slices === 1) {
     await layOut(db, batch, sql`true`);
-    await count(db, [INDEX, ...TOTALS, ...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
+    await countFigures(db, [INDEX, ...TOTALS, ...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
     await countVisitors(db, dialect);
     await mergeLinks(db);
-    await count(db, [...TOTALS, ...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
+    await countFigures(db, [...TOTALS, ...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
     await countVisitors(db, dialect);
   } else if (stage >= STAGES_OF_ALL) {
     await layOut(db, batch, sql`link_id % ${slices} = ${stage - STAGES_OF_ALL}`);
-    await count(db, [INDEX, ...TOTALS, ...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
+    await countFigures(db, [INDEX, ...TOTALS, ...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
     await countVisitors(db, dialect);
   } else {
     await layOut(db, batch, sql`true`);
     await mergeLinks(db);
     if (stage === 0) {
-      await count(db, TOTALS);
+      await countFigures(db, TOTALS);
       await countVisitors(db, dialect);
-    } else await count(db, stage === 1 ? SAID_BY_CLICKS : SAID_BY_AGENTS);
+    } else await countFigures(db, stage === 1 ? SAID_BY_CLICKS : SAID_BY_AGENTS);
   }
   return true;
 }
@@ -245,46 +245,64 @@ async function noteStage(db: Kysely<Tables>, batch: Batch): Promise<boolean> {
  * stage and not for each statement.
  */
 async function layOut(db: Kysely<Tables>, { from, to }: Batch, slice: RawBuilder<unknown>): Promise<void> {
-  await sql`
-    create temporary table if not exists folding (id bigint, link_id bigint, at_ms bigint, reason integer, visitor bigint,
-      quarter integer, day integer, referrer bigint, language bigint, country bigint, browser bigint, os bigint,
-      device bigint)`.execute(db);
-  await sql`delete from folding`.execute(db);
+  await openFolding(db);
   await sql`
     insert into folding
     select clicks.id, link_id, at_ms, reason, visitor, at_ms / ${sql.lit(QUARTER_MS)}, at_ms / ${sql.lit(DAY_MS)},
-      referrer, language, country, browser, os, device
+      referrer, language, country, browser, os, device, 1
     from clicks left join agents on agents.id = clicks.agent
     where clicks.id > ${from} and clicks.id <= ${to} and ${slice}`.execute(db);
 }
 
+/** An empty one. `clicks`: how often each counts, -1 takes it out of the figures. */
+export async function openFolding(db: Kysely<Tables>): Promise<void> {
+  await sql`
+    create temporary table if not exists folding (id bigint, link_id bigint, at_ms bigint, reason integer, visitor bigint,
+      quarter integer, day integer, referrer bigint, language bigint, country bigint, browser bigint, os bigint,
+      device bigint, clicks integer)`.execute(db);
+  await sql`delete from folding`.execute(db);
+}
+
 /** What is laid out counts for all links together from here on. */
-async function mergeLinks(db: Kysely<Tables>): Promise<void> {
+export async function mergeLinks(db: Kysely<Tables>): Promise<void> {
   await sql`update folding set link_id = ${sql.lit(ALL_LINKS)}`.execute(db);
 }
 
 /** Figures of one kind that are laid out: columns link_id, kind, at, word, reason and clicks. */
 type Figures = RawBuilder<unknown>;
 
+const CLICKS = sql`cast(sum(clicks) as bigint) as clicks`;
+
 const INDEX: Figures = sql`select link_id, ${sql.lit(FIGURE_KINDS.click)}, at_ms, id, 0, 1 from folding`;
 
 const TOTALS: readonly Figures[] = [
-  sql`select link_id, ${sql.lit(FIGURE_KINDS.total)}, 0, 0, reason, count(*) from folding group by link_id, reason`,
-  sql`select link_id, ${sql.lit(FIGURE_KINDS.quarter)}, quarter, 0, reason, count(*) from folding
-    group by link_id, quarter, reason`,
+  sql`select link_id, ${sql.lit(FIGURE_KINDS.total)} as kind, 0 as at, 0 as word, reason, ${CLICKS} from folding
+    group by link_id, reason`,
+  sql`select link_id, ${sql.lit(FIGURE_KINDS.quarter)}, quarter, 0, reason, ${CLICKS} from folding
+    where quarter is not null group by link_id, quarter, reason`,
 ];
 
 const SAID_BY_CLICKS = (['referrer', 'language', 'country'] as const).map(countWords);
 const SAID_BY_AGENTS = (['browser', 'os', 'device'] as const).map(countWords);
 
+/** All that a click's reason is part of. */
+export const CHANGED_FIGURES: readonly Figures[] = [
+  ...TOTALS,
+  // Of clicks whose quarter of an hour is a part of its day already.
+  sql`select link_id, ${sql.lit(FIGURE_KINDS.day)}, day, 0, reason, ${CLICKS} from folding
+    where quarter is null group by link_id, day, reason`,
+  ...SAID_BY_CLICKS,
+  ...SAID_BY_AGENTS,
+];
+
 function countWords(kind: Exclude<WordKind, 'agent'>): Figures {
   const word = sql.ref(kind);
-  return sql`select link_id, ${sql.lit(WORD_KINDS[kind])}, day, ${word}, reason, count(*) from folding
+  return sql`select link_id, ${sql.lit(WORD_KINDS[kind])}, day, ${word}, reason, ${CLICKS} from folding
     where ${word} is not null group by link_id, day, reason, ${word}`;
 }
 
 /** In the order in which they lie: each page is changed once. */
-async function count(db: Kysely<Tables>, figures: readonly Figures[]): Promise<void> {
+export async function countFigures(db: Kysely<Tables>, figures: readonly Figures[]): Promise<void> {
   await sql`
     insert into click_figures (link_id, kind, at, word, reason, clicks)
     select * from (${sql.join(figures, sql` union all `)}) as figures where true order by 1, 2, 3, 4, 5
@@ -294,10 +312,10 @@ async function count(db: Kysely<Tables>, figures: readonly Figures[]): Promise<v
 }
 
 /** Of people alone: whoever reads `visitors` wants them. */
-async function countVisitors(db: Kysely<Tables>, dialect: Dialect): Promise<void> {
+export async function countVisitors(db: Kysely<Tables>, dialect: Dialect): Promise<void> {
   const { rows: visits } = await sql<{ link_id: number; day: number; visitor: number }>`
     select link_id, day, visitor from folding
-    where reason = ${REASON_NUMBERS.human} and visitor is not null`.execute(db);
+    where reason = ${REASON_NUMBERS.human} and visitor is not null and clicks > 0`.execute(db);
   const groups = groupVisitors(visits);
   const keys = dialect.rowsOf(
     { link_id: 'number', day: 'number' },

@@ -6,6 +6,7 @@ import type { Clock } from '../kernel/clock.ts';
 import { nextTurn } from '../kernel/portions.ts';
 import { findOldestWaitingMs, foldClicks } from './click-fold.ts';
 import { purgeLink } from './click-purge.ts';
+import { reclassify } from './click-reclassify.ts';
 import { compareTiers, countRows, listSegments } from './click-recount.ts';
 import { forgetSalts, removeOldClicks, rollUpQuarters } from './click-retention.ts';
 import { REASON_NUMBERS, SEGMENT_SIZE } from './click-rows.ts';
@@ -52,6 +53,9 @@ export function createClickTierStore({ open, dialect, clock }: ClickTierStoreDep
     rollUpQuarters: async (beforeDay) =>
       (await write((db) => rollUpQuarters(db, { beforeDay, rowsMax }))) > 0,
     forgetSalts: (beforeDay) => write((db) => forgetSalts(db, beforeDay)),
+
+    reclassify: (range) =>
+      (range.isDryRun ? read : write)((db) => reclassify(db, dialect, { ...range, rowsMax })),
 
     listSegments: () => read(listSegments),
     countRows: (range) => read((db) => countRows(db, { ...range, rowsMax: COUNTED_MAX })),

@@ -33,6 +33,7 @@ t.test('the document lists every operation under a name of its own', async (t) =
     'getClickStorage: GET /api/v1/clicks/storage',
     'getLink: GET /api/v1/links/{key}',
     'getLinkStats: GET /api/v1/links/{key}/stats',
+    'getReclassification: GET /api/v1/clicks:reclassify',
     'getStats: GET /api/v1/stats',
     'healthz: GET /healthz',
     'home: GET /',
@@ -47,6 +48,7 @@ t.test('the document lists every operation under a name of its own', async (t) =
     'patchLink: PATCH /api/v1/links/{key}',
     'putLink: PUT /api/v1/links/{key}',
     'readyz: GET /readyz',
+    'reclassifyClicks: POST /api/v1/clicks:reclassify',
     'revertLink: POST /api/v1/links/{key}/revert',
     'shorten: POST /shorten',
   ]);

@@ -1,0 +1,85 @@
+/**
+ * Reads what is stored of clicks under the rules of today. What changes is the reason, in the click's row and in all figures that
+ * it is counted in; only sketches of visitors keep whom they have, as nothing can be taken out of them. Each call is one
+ * transaction of at most `rowsMax` rows, and reading a click a second time changes nothing, so it may end anywhere.
+ */
+
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { ClickReason } from '../clicks/click.ts';
+import type { ReclassifiedPortion, ReclassifyRange } from '../clicks/click-tiers.ts';
+import { DAY_MS } from '../clicks/visitor.ts';
+import { QUARTER_MS } from '../stats/plan.ts';
+import { CHANGED_FIGURES, countFigures, countVisitors, mergeLinks, openFolding } from './click-fold.ts';
+import { REASON_NUMBERS, SEGMENT_SIZE, toReason } from './click-rows.ts';
+import type { Dialect } from './dialect.ts';
+import type { Tables } from './tables.ts';
+
+interface Change {
+  readonly id: number;
+  readonly from: ClickReason;
+  readonly to: ClickReason;
+}
+
+export async function reclassify(
+  db: Kysely<Tables>,
+  dialect: Dialect,
+  { segment, after, rowsMax, isDryRun, judge }: ReclassifyRange & { readonly rowsMax: number },
+): Promise<ReclassifiedPortion> {
+  const base = segment * SEGMENT_SIZE;
+  const { rows } = await sql<{ id: number; reason: number; agent: string | null }>`
+    select clicks.id, clicks.reason, words.text as agent
+    from segments join clicks on clicks.id > ${base + after} and clicks.id <= ${base} + segments.folded_to
+      left join words on words.id = clicks.agent
+    where segments.id = ${segment} order by clicks.id limit ${rowsMax}`.execute(db);
+  const changes = rows.flatMap(({ id, reason, agent }): Change[] => {
+    const from = toReason(reason);
+    const to = agent === null ? from : judge(agent, from);
+    return to === from ? [] : [{ id, from, to }];
+  });
+  if (changes.length > 0 && !isDryRun) await apply(db, dialect, changes);
+  const last = rows.at(-1);
+  return { read: rows.length, last: last === undefined ? null : last.id - base, changes };
+}
+
+async function apply(db: Kysely<Tables>, dialect: Dialect, changes: readonly Change[]): Promise<void> {
+  const changed = dialect.rowsOf(
+    { id: 'number', reason: 'number' },
+    changes.map(({ id, to }) => [id, REASON_NUMBERS[to]]),
+  );
+  await openFolding(db);
+  await layOut(
+    db,
+    sql`(select id, reason from clicks where id in (select id from ${changed} as changed))`,
+    -1,
+  );
+  await layOut(db, changed, 1);
+  await sql`
+    update clicks set reason = (select changed.reason from ${changed} as changed where changed.id = clicks.id)
+    where id in (select id from ${changed} as changed)`.execute(db);
+  await recount(db, dialect);
+  await mergeLinks(db);
+  await recount(db, dialect);
+}
+
+/** Clicks with a reason each, counted `times`. Where a click's quarter of an hour is a part of its day already, it has none. */
+async function layOut(db: Kysely<Tables>, reasons: RawBuilder<unknown>, times: number): Promise<void> {
+  await sql`
+    insert into folding
+    select clicks.id, clicks.link_id, clicks.at_ms, reasons.reason, visitor,
+      (select quarter from click_quarters
+        where click_quarters.link_id = clicks.link_id and quarter = clicks.at_ms / ${sql.lit(QUARTER_MS)} and click_quarters.reason = clicks.reason),
+      clicks.at_ms / ${sql.lit(DAY_MS)}, referrer, language, country, browser, os, device, ${times}
+    from ${reasons} as reasons join clicks on clicks.id = reasons.id left join agents on agents.id = clicks.agent`.execute(
+    db,
+  );
+}
+
+async function recount(db: Kysely<Tables>, dialect: Dialect): Promise<void> {
+  await countFigures(db, CHANGED_FIGURES);
+  await sql`
+    delete from click_figures where clicks = 0 and (link_id, kind, at, word, reason) in
+      (select link_id, kind, at, word, reason from (${sql.join(CHANGED_FIGURES, sql` union all `)}) as figures)`.execute(
+    db,
+  );
+  await countVisitors(db, dialect);
+}
