@@ -16,7 +16,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '7' },
     seconds: { type: 'string', default: '3' },
-    'warm-up': { type: 'string', default: '6' },
+    'warm-up': { type: 'string', default: '8' },
     links: { type: 'string', default: '100000' },
     'latency-rounds': { type: 'string', default: '3' },
     'latency-seconds': { type: 'string', default: '10' },

@@ -19,10 +19,9 @@ export interface PacerDeps {
   readonly readLoop: () => { readonly active: number; readonly idle: number };
 }
 
-/** A fifth of the time is work, and a twentieth while the event loop is busy for more than half of it. */
+/** Work takes a fifth of the time that the event loop has left, and a hundredth of all where it has none. */
 const REST_PER_WORK = 4;
-const REST_PER_WORK_WHEN_BUSY = 19;
-const BUSY = 0.5;
+const REST_PER_WORK_MAX = 99;
 
 export function createPacer({ clock, readLoop }: PacerDeps): Pacer {
   return {
@@ -30,17 +29,18 @@ export function createPacer({ clock, readLoop }: PacerDeps): Pacer {
       let resumedMs = clock.monotonicMs();
       let loop = readLoop();
 
-      function isBusy(): boolean {
+      function readRestPerWork(): number {
         const before = loop;
         loop = readLoop();
-        const activeMs = loop.active - before.active;
-        return activeMs > BUSY * (activeMs + loop.idle - before.idle);
+        const idleMs = loop.idle - before.idle;
+        const allMs = idleMs + loop.active - before.active;
+        return allMs === 0 ? REST_PER_WORK : Math.min((REST_PER_WORK * allMs) / idleMs, REST_PER_WORK_MAX);
       }
 
       return async () => {
         const workedMs = clock.monotonicMs() - resumedMs;
         if (workedMs === 0 || isOver()) await nextTurn();
-        else await clock.sleep(workedMs * (isBusy() ? REST_PER_WORK_WHEN_BUSY : REST_PER_WORK));
+        else await clock.sleep(workedMs * readRestPerWork());
         resumedMs = clock.monotonicMs();
       };
     },
