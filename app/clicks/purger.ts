@@ -5,7 +5,7 @@
  *   where did I stop? ─▶ purged since then? ─▶ count what is stored ─▶ remove the clicks of each ─▶ note down where I am
  */
 
-import { inPortions, type Pacer } from '../kernel/portions.ts';
+import { inPortions, nextTurn, type Pacer } from '../kernel/portions.ts';
 import type { ClickTiers } from './click-tiers.ts';
 import type { Folder } from './folder.ts';
 
@@ -34,6 +34,7 @@ export function createPurger({ purgedLinks, tiers, folder, pacer }: PurgerDeps):
       if (linkIds.length > 0) await folder.foldAll(isOver);
       for (const linkId of linkIds) await inPortions(() => tiers.purgeLink(linkId), { pacer, isOver });
       if (!isOver()) await tiers.writePurgedTo(seq);
+      await nextTurn();
     }
   };
 }

@@ -44,12 +44,13 @@ export interface ReclassifierDeps {
   readonly onFailed: (error: unknown) => void;
 }
 
-/** Renewed all the time while it is used; so long a process that was killed keeps others from it. */
+/** Renewed before each portion; so long a process that was killed keeps others from it. */
 const LEASE_MS = 60_000;
 
 export function createReclassifier(deps: ReclassifierDeps): Reclassifier {
   const { tiers, clock, pacer, holder, readAgent, onFailed } = deps;
   let isClosing = false;
+  let isRunning = false;
   let working: Promise<void> = Promise.resolve();
   let last: Reclassification | null = null;
 
@@ -57,42 +58,45 @@ export function createReclassifier(deps: ReclassifierDeps): Reclassifier {
     tiers.takeLease({ name: 'reclassify', holder, nowMs: clock.nowMs(), forMs });
   const judge = (agent: string, reason: ClickReason) => judgeAnew(readAgent(agent), reason);
 
-  /** Whether it came to the end. */
-  async function work(isDryRun: boolean): Promise<boolean> {
-    let isOurs = true;
-    const isOver = () => isClosing || !isOurs;
+  async function work(isDryRun: boolean): Promise<void> {
     for (const { id: segment } of await tiers.listSegments()) {
       let after = 0;
       const step = async (): Promise<boolean> => {
+        if (!(await takeLease(LEASE_MS))) throw new Error('Another process reclassifies clicks now.');
         const portion = await tiers.reclassify({ segment, after, isDryRun, judge });
         last = add(last as Reclassification, portion);
-        if (portion.last === null) return false;
-        after = portion.last;
-        isOurs = await takeLease(LEASE_MS);
-        return true;
+        after = portion.last ?? after;
+        return portion.last !== null;
       };
-      await inPortions(step, { pacer, isOver });
+      await inPortions(step, { pacer, isOver: () => isClosing });
     }
-    return !isOver();
   }
 
   async function run(isDryRun: boolean): Promise<void> {
+    let status: 'done' | 'failed' = 'failed';
     try {
-      end((await work(isDryRun)) ? 'done' : 'failed');
-      await takeLease(0);
+      await work(isDryRun);
+      if (!isClosing) status = 'done';
     } catch (error) {
-      end('failed');
       onFailed(error);
     }
-  }
-
-  function end(status: 'done' | 'failed'): void {
+    // Others may have it now; if that cannot be said, they have it soon.
+    await takeLease(0).catch(onFailed);
+    isRunning = false;
     last = { ...(last as Reclassification), status, endedAtMs: clock.nowMs() };
   }
 
   return {
     async start({ isDryRun }) {
-      if (last?.status === 'running' || !(await takeLease(LEASE_MS))) return null;
+      if (isRunning) return null;
+      isRunning = true;
+      try {
+        isRunning = await takeLease(LEASE_MS);
+      } catch (error) {
+        isRunning = false;
+        throw error;
+      }
+      if (!isRunning) return null;
       last = {
         isDryRun,
         status: 'running',

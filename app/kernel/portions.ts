@@ -19,9 +19,11 @@ export interface PacerDeps {
   readonly readLoop: () => { readonly active: number; readonly idle: number };
 }
 
-/** Work takes a fifth of the time that the event loop has left, and a hundredth of all where it has none. */
+/** Work takes a fifth of the time that the event loop has left, and about a hundredth of all where it has none. */
 const REST_PER_WORK = 4;
 const REST_PER_WORK_MAX = 99;
+/** A portion may have waited for others, which is no work; and who ends waits for a pause. */
+const PAUSE_MS_MAX = 500;
 
 export function createPacer({ clock, readLoop }: PacerDeps): Pacer {
   return {
@@ -40,7 +42,7 @@ export function createPacer({ clock, readLoop }: PacerDeps): Pacer {
       return async () => {
         const workedMs = clock.monotonicMs() - resumedMs;
         if (workedMs === 0 || isOver()) await nextTurn();
-        else await clock.sleep(workedMs * readRestPerWork());
+        else await clock.sleep(Math.min(workedMs * readRestPerWork(), PAUSE_MS_MAX));
         resumedMs = clock.monotonicMs();
       };
     },
@@ -54,6 +56,8 @@ export async function inPortions(
 ): Promise<void> {
   const pause = pacer.begin(isOver);
   while (!isOver() && (await step())) await pause();
+  // Whoever has much work of one portion each must not do all of it in one turn.
+  await nextTurn();
 }
 
 /** Lets everything that waits have its turn of the event loop. */

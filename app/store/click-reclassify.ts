@@ -14,6 +14,9 @@ import { REASON_NUMBERS, SEGMENT_SIZE, toReason } from './click-rows.ts';
 import type { Dialect } from './dialect.ts';
 import type { Tables } from './tables.ts';
 
+/** Clicks that one transaction moves from one reason to another: each is counted four times, about 5 ms in all. */
+const CHANGES_MAX = 50;
+
 interface Change {
   readonly id: number;
   readonly from: ClickReason;
@@ -31,14 +34,18 @@ export async function reclassify(
     from segments join clicks on clicks.id > ${base + after} and clicks.id <= ${base} + segments.folded_to
       left join words on words.id = clicks.agent
     where segments.id = ${segment} order by clicks.id limit ${rowsMax}`.execute(db);
-  const changes = rows.flatMap(({ id, reason, agent }): Change[] => {
+  const changes: Change[] = [];
+  let read = 0;
+  for (const { id, reason, agent } of rows) {
+    if (changes.length === CHANGES_MAX) break;
+    read++;
     const from = toReason(reason);
     const to = agent === null ? from : judge(agent, from);
-    return to === from ? [] : [{ id, from, to }];
-  });
+    if (to !== from) changes.push({ id, from, to });
+  }
   if (changes.length > 0 && !isDryRun) await apply(db, dialect, changes);
-  const last = rows.at(-1);
-  return { read: rows.length, last: last === undefined ? null : last.id - base, changes };
+  const last = rows[read - 1];
+  return { read, last: last === undefined ? null : last.id - base, changes };
 }
 
 async function apply(db: Kysely<Tables>, dialect: Dialect, changes: readonly Change[]): Promise<void> {

@@ -8,6 +8,7 @@ import { nextTurn } from '../kernel/portions.ts';
 import type { Scope } from '../stats/stats-store.ts';
 import { ALL_LINKS } from './click-rows.ts';
 import type { Dialect } from './dialect.ts';
+import type { Reading } from './reading.ts';
 import type { Tables } from './tables.ts';
 
 export interface LinkPortion {
@@ -24,6 +25,8 @@ export interface LinkWeight {
 
 export interface ScopeDeps {
   readonly links: Kysely<Tables>;
+  /** For what is read of links: their file is not that of clicks, and neither are its failures. */
+  readonly readingLinks: Reading;
   readonly clicks: Kysely<Tables>;
   readonly dialect: Dialect;
 }
@@ -60,23 +63,25 @@ export function* toPortions(weights: readonly LinkWeight[]): Generator<LinkPorti
   if (ids.length > 0) yield { ids, isHeavy: false };
 }
 
-async function* listIds({ links }: ScopeDeps, scope: Scope): AsyncGenerator<number[]> {
+async function* listIds(deps: ScopeDeps, scope: Scope): AsyncGenerator<number[]> {
   if (scope === 'all') yield [ALL_LINKS];
   else if ('linkId' in scope) yield [scope.linkId];
-  else yield* listTagged(links, scope.tag);
+  else yield* listTagged(deps, scope.tag);
 }
 
-async function* listTagged(links: Kysely<Tables>, tag: string): AsyncGenerator<number[]> {
+async function* listTagged({ links, readingLinks }: ScopeDeps, tag: string): AsyncGenerator<number[]> {
   let after = 0;
   for (;;) {
-    const rows = await links
-      .selectFrom('link_tags')
-      .select('link_id')
-      .where('tag', '=', tag)
-      .where('link_id', '>', after)
-      .orderBy('link_id')
-      .limit(LINKS_MAX)
-      .execute();
+    const rows = await readingLinks(
+      links
+        .selectFrom('link_tags')
+        .select('link_id')
+        .where('tag', '=', tag)
+        .where('link_id', '>', after)
+        .orderBy('link_id')
+        .limit(LINKS_MAX)
+        .execute(),
+    );
     const last = rows.at(-1);
     if (last === undefined) return;
     yield rows.map(({ link_id: id }) => id);

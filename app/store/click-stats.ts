@@ -28,12 +28,13 @@ import {
 import { readState } from './click-state.ts';
 import { readWords } from './click-texts.ts';
 import type { Dialect } from './dialect.ts';
-import { createReading } from './reading.ts';
+import { createReading, type Reading } from './reading.ts';
 import type { Tables } from './tables.ts';
 
 export interface ClickStatsDeps {
   /** Where links and their tags are. */
   readonly links: Kysely<Tables>;
+  readonly readingLinks: Reading;
   /** Where clicks are; throws AppError unavailable while they cannot be read. */
   readonly clicks: () => Kysely<Tables>;
   readonly dialect: Dialect;
@@ -47,9 +48,9 @@ const DETAILS_MAX = 2000;
 const SKETCHES_MAX = 100;
 const CLICK_ROWS_MAX = 2000;
 
-export function createClickStats({ links, clicks, dialect }: ClickStatsDeps): StatsStore {
+export function createClickStats({ links, readingLinks, clicks, dialect }: ClickStatsDeps): StatsStore {
   const reading = createReading(dialect);
-  const open = (): ScopeDeps => ({ links, clicks: clicks(), dialect });
+  const open = (): ScopeDeps => ({ links, readingLinks, clicks: clicks(), dialect });
 
   return {
     readClicks: (scope, ranges, clicksMax, sink) =>

@@ -74,12 +74,15 @@ async function startUnderPm2(
       cwd: ROOT,
       env: { ...env, PM2_HOME: join(folder, 'pm2') },
     });
-  await pm2('start', 'ecosystem.config.cjs');
-  const { stdout } = await pm2('pid', 'fleetlink');
-  return {
-    pid: Number(stdout.trim().split('\n').at(-1)),
-    stop: async () => void (await pm2('kill')),
-  };
+  const stopDaemon = async (): Promise<void> => void (await pm2('kill'));
+  try {
+    await pm2('start', 'ecosystem.config.cjs');
+    const { stdout } = await pm2('pid', 'fleetlink');
+    return { pid: Number(stdout.trim().split('\n').at(-1)), stop: stopDaemon };
+  } catch (error) {
+    await stopDaemon();
+    throw error;
+  }
 }
 
 /** What a process keeps in memory that is not a file. */

@@ -150,6 +150,7 @@ t.test(
     t.equal(headers.get('content-type'), 'text/plain; version=0.0.4; charset=utf-8');
     const lines = String(body).split('\n');
     t.ok(lines.includes('fleetlink_link_lookups_total{from="memory"} 0'));
+    t.ok(lines.includes('fleetlink_link_lookups_total{from="database"} 1'));
     t.strictSame(lines.filter((line) => line.startsWith('http_requests_total{')).sort(), [
       'http_requests_total{route="/api/openapi.json",method="GET",status="200"} 1',
       'http_requests_total{route="/api/v1/links",method="POST",status="201"} 1',

@@ -4,5 +4,5 @@ import type { Clock } from '../../app/kernel/clock.ts';
 import { createPacer, type Pacer } from '../../app/kernel/portions.ts';
 
 export function createIdlePacer(clock: Clock): Pacer {
-  return createPacer({ clock, readLoop: () => ({ active: 0, idle: 0 }) });
+  return createPacer({ clock, readLoop: () => ({ active: 0, idle: clock.monotonicMs() }) });
 }

@@ -75,8 +75,8 @@ t.test('between portions that take no time everybody else has a turn', async (t)
   t.ok(turns >= 3);
 });
 
-/** Portions of 3 ms each, while the event loop is at work for `busy` of the time; the pauses between them. */
-async function measurePauses(busy: number, isOver = () => false): Promise<number[]> {
+/** Portions of 3 ms each, while the event loop is at work for `busy` of the time (null: nobody knows); the pauses between them. */
+async function measurePauses(busy: number | null, isOver = () => false): Promise<number[]> {
   const pauses: number[] = [];
   let nowMs = 0;
   const clock = {
@@ -87,7 +87,8 @@ async function measurePauses(busy: number, isOver = () => false): Promise<number
       nowMs += ms;
     },
   };
-  const readLoop = () => ({ active: nowMs * busy, idle: nowMs * (1 - busy) });
+  const readLoop = () =>
+    busy === null ? { active: 0, idle: 0 } : { active: nowMs * busy, idle: nowMs * (1 - busy) };
   let steps = 0;
   const step = async () => {
     nowMs += 3;
@@ -99,6 +100,7 @@ async function measurePauses(busy: number, isOver = () => false): Promise<number
 
 t.test('work beside the service takes a fifth of the time that is left', async (t) => {
   t.same(await measurePauses(0), [12, 12, 12]);
+  t.same(await measurePauses(null), [12, 12, 12]);
   t.same(await measurePauses(0.5), [24, 24, 24]);
   t.same(await measurePauses(0.75), [48, 48, 48]);
   t.same(await measurePauses(1), [297, 297, 297], 'and a hundredth of all where nothing is');

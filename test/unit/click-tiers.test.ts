@@ -225,6 +225,19 @@ t.test('a click that is reclassified is counted where it belongs now', async (t)
   t.same(await store.tiers.compareTiers(), { totals: 0, tiers: 0 });
 });
 
+t.test('no more than 50 clicks are moved at a time', async (t) => {
+  const store = await open(t);
+  append(store, ...Array.from({ length: 60 }, () => clickOn(1, T0, { agent: 'curl/8.7.1' })));
+  await foldAll(store);
+  const [segment] = await store.tiers.listSegments();
+  const range = { segment: segment?.id ?? 0, isDryRun: false, judge: () => 'bot' as const };
+  const first = await store.tiers.reclassify({ ...range, after: 0 });
+  t.same([first.read, first.last, first.changes.length], [50, 50, 50]);
+  const second = await store.tiers.reclassify({ ...range, after: 50 });
+  t.same([second.read, second.last, second.changes.length], [10, 60, 10]);
+  t.same(readTiers(store.dataDir).totals, { '1 bot': 60, '0 bot': 60 });
+});
+
 t.test('whatever is done to old clicks and in whatever order, no total and no day changes', async (t) => {
   const linkId = fc.integer({ min: 1, max: 4 });
   const click = fc.record({

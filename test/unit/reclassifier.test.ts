@@ -105,8 +105,8 @@ t.test('every reason has its rule', async (t) => {
 
 t.test('one at a time', async (t) => {
   const { reclassifier, asked, ended } = start([[[CURL, 'human']]]);
-  await reclassifier.start({ isDryRun: true });
-  t.equal(await reclassifier.start({ isDryRun: false }), null);
+  const both = [reclassifier.start({ isDryRun: true }), reclassifier.start({ isDryRun: false })];
+  t.equal((await Promise.all(both))[1], null);
   await ended();
   t.ok(asked.every(({ isDryRun }) => isDryRun));
   t.not(await reclassifier.start({ isDryRun: false }), null);
@@ -118,10 +118,11 @@ t.test('one at a time', async (t) => {
 
 t.test('one that loses its lease, fails or is closed says so', async (t) => {
   let taken = 0;
-  const lost = start([[[CURL, 'human']], [[CURL, 'human']]], { holds: () => ++taken === 1 });
+  const lost = start([[[CURL, 'human']], [[CURL, 'human']]], { holds: () => ++taken < 3 });
   await lost.reclassifier.start({ isDryRun: false });
   await lost.ended();
   t.match(lost.reclassifier.read(), { status: 'failed', read: 1 });
+  t.match(lost.failed, [{ message: 'Another process reclassifies clicks now.' }]);
   const broken = start([[[CURL, 'human']]], { fails: true });
   await broken.reclassifier.start({ isDryRun: false });
   await broken.ended();
@@ -131,4 +132,18 @@ t.test('one that loses its lease, fails or is closed says so', async (t) => {
   await closed.reclassifier.start({ isDryRun: false });
   await closed.reclassifier.close();
   t.match(closed.reclassifier.read(), { status: 'failed' });
+});
+
+t.test('a lease that cannot be asked for, or given back, is told', async (t) => {
+  let asked = 0;
+  const holds = (): boolean => {
+    if (++asked !== 2) throw new Error('busy');
+    return true;
+  };
+  const { reclassifier, failed, ended } = start([], { holds });
+  await t.rejects(reclassifier.start({ isDryRun: false }), { message: 'busy' });
+  t.not(await reclassifier.start({ isDryRun: false }), null);
+  await ended();
+  t.match(reclassifier.read(), { status: 'done' });
+  t.match(failed, [{ message: 'busy' }]);
 });

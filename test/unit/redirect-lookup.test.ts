@@ -104,6 +104,28 @@ t.test('after very many changes everything is read anew', async (t) => {
   t.equal(await urlOf('spring'), 'https://example.com/3', 'and followed from there on');
 });
 
+t.test('where nothing tells what changed, nothing is remembered', async (t) => {
+  const { dataDir, ours, urlOf } = await openTwo(t);
+  await ours.links.apply([[create('spring')]]);
+  await urlOf('spring');
+  await nextTurn();
+  const db = new Database(join(dataDir, 'links.db'));
+  t.teardown(() => db.close());
+  db.exec("drop table events; update links set url = 'https://example.com/2'");
+  t.equal(await urlOf('spring'), 'https://example.com/2');
+});
+
+t.test('a turn whose first look fails looks again', async (t) => {
+  const { dataDir, ours, urlOf } = await openTwo(t);
+  await ours.links.apply([[create('spring')]]);
+  const db = new Database(join(dataDir, 'links.db'));
+  t.teardown(() => db.close());
+  db.exec('alter table links rename to gone');
+  await t.rejects(urlOf('spring'), { message: 'no such table: links' });
+  db.exec('alter table gone rename to links');
+  t.equal(await urlOf('spring'), 'https://example.com/spring');
+});
+
 t.test('a target of any length is found', async (t) => {
   const { ours, urlOf } = await openTwo(t);
   const url = `https://example.com/?${'x'.repeat(2000)}`;

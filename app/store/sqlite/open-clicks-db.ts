@@ -79,7 +79,7 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
   let missing = 0;
   let isSuspect = false;
   let reported: unknown = null;
-  let reportedAtMs = Number.NEGATIVE_INFINITY;
+  let reportMetAtMs = Number.NEGATIVE_INFINITY;
 
   async function open(busyTimeoutMs: number): Promise<void> {
     const found = identify(path);
@@ -109,6 +109,7 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
   function leave(): void {
     const database = file?.database;
     file = null;
+    reported = null;
     database?.abandon();
   }
 
@@ -123,6 +124,9 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
   function requireUnreported(): void {
     if (reported === null) return;
     const error = reported;
+    const nowMs = clock.monotonicMs();
+    isSuspect ||= nowMs - reportMetAtMs < REPORTED_AGAIN_MS;
+    reportMetAtMs = nowMs;
     reported = null;
     throw error;
   }
@@ -151,9 +155,10 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
         failure = error;
         if (file !== null && isInPlace(file.database)) {
           if (isPassing(error)) return;
+          const found = identify(path);
           leave();
           // Opening reads only both ends of each table: what it finds well and fails all the same is damaged between them.
-          if (isDamage(error) && isSuspect) moveAway(error);
+          if (isDamage(error) && isSuspect && identify(path) === found) moveAway(error);
           isSuspect = isDamage(error);
         }
         leave();
@@ -164,11 +169,8 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
     database: () => requireFile().database,
     segment: () => segment,
     report(error) {
-      if (file === null || !isDamage(error)) return;
-      const nowMs = clock.monotonicMs();
-      isSuspect ||= nowMs - reportedAtMs < REPORTED_AGAIN_MS;
-      reported = error;
-      reportedAtMs = nowMs;
+      // One is enough until it is repaired.
+      if (file !== null && isDamage(error)) reported ??= error;
     },
     close() {
       file?.database.close();

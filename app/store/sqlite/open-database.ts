@@ -166,7 +166,7 @@ const HEADER = Buffer.from('SQLite format 3\0');
  * A file that was deleted or replaced stays usable to whoever has it open, and is gone with the process: links would be
  * acknowledged and lost. Processes that do not share the -shm file know nothing of each other's locks. And SQLite goes on for
  * long with what it remembers of a file that was overwritten, until it has written half of it anew. Asked twice for each group
- * of writes; a call costs 1 µs a file.
+ * of writes, and before the clicks of each turn; a call costs 4 µs.
  */
 function createPlace(database: string): Place {
   const companions = [`${database}-wal`, `${database}-shm`];

@@ -30,6 +30,7 @@ import type { MigrateMode } from '../migrations/migrate.ts';
 import { LINK_SCHEMA, SCHEMA_VERSION } from '../migrations/migrations.ts';
 import { createNearKeyStore } from '../near-keys.ts';
 import { createPurgedLinks } from '../purged-links.ts';
+import { createReading } from '../reading.ts';
 import { createSliStore } from '../sli-store.ts';
 import { createUnknownKeyStore } from '../unknown-key-store.ts';
 import { createSqliteDialect } from './dialect.ts';
@@ -120,7 +121,12 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
     apiKeys: createApiKeyStore({ reader, writes, dialect }),
     drain: createHostStateStore({ reader, writes, dialect }),
     clicks,
-    stats: createClickStats({ links: reader, clicks: clicksReader, dialect: clicksDialect }),
+    stats: createClickStats({
+      links: reader,
+      readingLinks: createReading(dialect),
+      clicks: clicksReader,
+      dialect: clicksDialect,
+    }),
     clickLog: createClickLog({ clicks: clicksReader, dialect: clicksDialect }),
     tiers: createClickTierStore({ open: clicks.database, dialect: clicksDialect, clock }),
     purgedLinks: createPurgedLinks({ reader, dialect }),

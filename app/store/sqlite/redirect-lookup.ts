@@ -66,7 +66,8 @@ export function createRedirectLookup(connection: Database.Database): RedirectLoo
   const remembered = new LRUCache<string, RedirectFacts>({
     max: REMEMBERED_MAX,
     maxSize: REMEMBERED_LENGTH_MAX,
-    sizeCalculation: ({ url }) => url.length,
+    // A damaged row may have none.
+    sizeCalculation: ({ url }) => url.length + 1,
   });
   const figures = { remembered: 0, read: 0 };
   let version = readVersion.get();
@@ -81,7 +82,12 @@ export function createRedirectLookup(connection: Database.Database): RedirectLoo
     setImmediate(endSnapshot);
     const versionNow = readVersion.get();
     if (versionNow === version) return;
-    forgetChanged();
+    try {
+      forgetChanged();
+    } catch {
+      // Whoever reads the link itself finds out whether that can be read.
+      remembered.clear();
+    }
     version = versionNow;
   }
 
@@ -98,8 +104,8 @@ export function createRedirectLookup(connection: Database.Database): RedirectLoo
 
   function read(key: string): RedirectFacts | null {
     const row = find.get(key);
-    figures.read++;
     if (row === undefined) return null;
+    figures.read++;
     const [ownKey, id, url, status, redirectStatus, expiresAtMs, maxClicks, maxClicksSeq] = row;
     const facts = { id, url, status, redirectStatus, expiresAtMs, maxClicks, maxClicksSeq };
     // Not the key that was asked for: as a part of a request's path it would keep all of that in memory.
@@ -118,6 +124,8 @@ export function createRedirectLookup(connection: Database.Database): RedirectLoo
         figures.remembered++;
         return known;
       } catch (error) {
+        // The next one of this turn must not go on without having looked what changed.
+        endSnapshot();
         throw translateSqliteError(error);
       }
     },
