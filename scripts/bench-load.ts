@@ -24,6 +24,7 @@ const say = (text: string): void => void process.stderr.write(`${text}\n`);
 const ADMIN_KEY = 'benchmark-admin-key-0123456789';
 /** Between two readings of memory. */
 const READ_EVERY_S = 10;
+const WARM_UP_S = 5;
 
 interface Writes {
   made: number;
@@ -55,6 +56,8 @@ async function loadSteadily({ url }: Contender) {
     number,
   ];
   say(`${connections} connections, ${rate} redirects and ${values.writes} new links a second, ${seconds} s`);
+  // Of the generator, too: opening so many connections at once is not what is measured.
+  await measureLatency(url, { seconds: WARM_UP_S, links, rate, connections });
   const writes: Writes = { made: 0, failed: 0, worstMs: 0 };
   const writing = setInterval(() => void writeLink(url, writes), 1000 / Number(values.writes));
   try {

@@ -85,3 +85,8 @@ function estimateMs(buckets: readonly Bucket[], quantile: number): number | null
   }
   return below.upTo * 1000;
 }
+
+/** For people; a dash where nothing was measured yet. */
+export function showMs(ms: number | null): string {
+  return ms?.toFixed(2) ?? '-';
+}

@@ -6,7 +6,7 @@
  */
 
 import type { Clock } from '../kernel/clock.ts';
-import type { Figures } from './figures.ts';
+import { type Figures, showMs } from './figures.ts';
 
 export interface Pm2MonitorDeps {
   readonly readFigures: () => Promise<Figures>;
@@ -38,7 +38,7 @@ export async function showInPm2({ readFigures, clock, isOver }: Pm2MonitorDeps):
       handler,
     });
   show('redirects', '/min', () => figures.redirectsPerMinute);
-  show('redirect p95', 'ms', () => figures.redirectP95Ms?.toFixed(2) ?? '-');
+  show('redirect p95', 'ms', () => showMs(figures.redirectP95Ms));
   show('state', '', () => figures.ready);
   for (await clock.sleep(REFRESH_MS); !isOver(); await clock.sleep(REFRESH_MS)) {
     figures = await readFigures();

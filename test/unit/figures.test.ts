@@ -2,7 +2,7 @@
 
 import { Registry } from 'prom-client';
 import t from 'tap';
-import { createFigures } from '../../app/health/figures.ts';
+import { createFigures, showMs } from '../../app/health/figures.ts';
 import { createTalliedHistogram } from '../../app/health/histogram.ts';
 import type { Readiness } from '../../app/health/readiness.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
@@ -88,4 +88,8 @@ t.test('readiness is shown as it is', async (t) => {
     become(status);
     t.equal((await readFigures()).ready, status);
   }
+});
+
+t.test('what was not measured yet is a dash', async (t) => {
+  t.same([showMs(1.2345), showMs(0), showMs(null)], ['1.23', '0.00', '-']);
 });
