@@ -12,6 +12,7 @@
  * only a link with a quota is refused, because nobody can say whether it is used up.
  */
 
+import { waitForLock } from '../kernel/busy-wait.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { nextTurn } from '../kernel/portions.ts';
 import type { Click, Exclusion } from './click.ts';
@@ -54,9 +55,9 @@ export interface ClickWriterDeps {
   readonly onWaited: (ms: number) => void;
 }
 
-/** A growing wait starves one of two writers (measured: 232 ms); about 1 ms with jitter does not. */
-const BUSY_WAIT_MS = 1;
 const BUSY_BUDGET_MS = 250;
+/** How often a close looks whether the last turn is settled. */
+const TURN_CHECK_MS = 1;
 /** How often a file that failed is tried again. */
 const RETRY_MS = 100;
 /** Clicks of one transaction, about 5 ms: ten thousand clients in one turn must not lock out another process. */
@@ -105,7 +106,7 @@ export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
     const nowMs = clock.monotonicMs();
     busySinceMs ??= nowMs;
     if (nowMs - busySinceMs < BUSY_BUDGET_MS) {
-      void clock.sleep(BUSY_WAIT_MS * (0.5 + random())).then(commitTurn);
+      void waitForLock(clock, random).then(commitTurn);
       return;
     }
     fail(new Error(`Another process kept the clicks locked for more than ${BUSY_BUDGET_MS} ms.`));
@@ -210,7 +211,7 @@ export function createClickWriter(deps: ClickWriterDeps): ClickWriter {
     async close(deadlineMs) {
       isClosing = true;
       const untilMs = clock.monotonicMs() + deadlineMs;
-      while (turn.length > 0) await clock.sleep(BUSY_WAIT_MS);
+      while (turn.length > 0) await clock.sleep(TURN_CHECK_MS);
       await catchingUp;
       while (pending.length > 0 && clock.monotonicMs() < untilMs) {
         await catchUp();

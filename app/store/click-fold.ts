@@ -18,6 +18,7 @@ import { DAY_MS } from '../clicks/visitor.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Pause } from '../kernel/portions.ts';
 import { QUARTER_MS } from '../stats/plan.ts';
+import { addFigures, type Figures } from './click-figures.ts';
 import {
   ALL_LINKS,
   FIGURE_KINDS,
@@ -195,22 +196,22 @@ async function runStage(db: Kysely<Tables>, dialect: Dialect, batch: Batch): Pro
   const { slices, stage } = batch;
   if (slices === 1) {
     await layOut(db, batch, sql`true`);
-    await countFigures(db, [INDEX, ...TOTALS, ...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
+    await addFigures(db, [INDEX, ...LAID_OUT]);
     await countVisitors(db, dialect);
     await mergeLinks(db);
-    await countFigures(db, [...TOTALS, ...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
+    await addFigures(db, LAID_OUT);
     await countVisitors(db, dialect);
   } else if (stage >= STAGES_OF_ALL) {
     await layOut(db, batch, sql`link_id % ${slices} = ${stage - STAGES_OF_ALL}`);
-    await countFigures(db, [INDEX, ...TOTALS, ...SAID_BY_CLICKS, ...SAID_BY_AGENTS]);
+    await addFigures(db, [INDEX, ...LAID_OUT]);
     await countVisitors(db, dialect);
   } else {
     await layOut(db, batch, sql`true`);
     await mergeLinks(db);
     if (stage === 0) {
-      await countFigures(db, TOTALS);
+      await addFigures(db, TOTALS);
       await countVisitors(db, dialect);
-    } else await countFigures(db, stage === 1 ? SAID_BY_CLICKS : SAID_BY_AGENTS);
+    } else await addFigures(db, stage === 1 ? SAID_BY_CLICKS : SAID_BY_AGENTS);
   }
   return true;
 }
@@ -268,9 +269,6 @@ export async function mergeLinks(db: Kysely<Tables>): Promise<void> {
   await sql`update folding set link_id = ${sql.lit(ALL_LINKS)}`.execute(db);
 }
 
-/** Figures of one kind that are laid out: columns link_id, kind, at, word, reason and clicks. */
-type Figures = RawBuilder<unknown>;
-
 const CLICKS = sql`cast(sum(clicks) as bigint) as clicks`;
 
 const INDEX: Figures = sql`select link_id, ${sql.lit(FIGURE_KINDS.click)}, at_ms, id, 0, 1 from folding`;
@@ -285,30 +283,21 @@ const TOTALS: readonly Figures[] = [
 const SAID_BY_CLICKS = (['referrer', 'language', 'country'] as const).map(countWords);
 const SAID_BY_AGENTS = (['browser', 'os', 'device'] as const).map(countWords);
 
+/** All but the index. */
+const LAID_OUT: readonly Figures[] = [...TOTALS, ...SAID_BY_CLICKS, ...SAID_BY_AGENTS];
+
 /** All that a click's reason is part of. */
 export const CHANGED_FIGURES: readonly Figures[] = [
-  ...TOTALS,
+  ...LAID_OUT,
   // Of clicks whose quarter of an hour is a part of its day already.
   sql`select link_id, ${sql.lit(FIGURE_KINDS.day)}, day, 0, reason, ${CLICKS} from folding
     where quarter is null group by link_id, day, reason`,
-  ...SAID_BY_CLICKS,
-  ...SAID_BY_AGENTS,
 ];
 
 function countWords(kind: Exclude<WordKind, 'agent'>): Figures {
   const word = sql.ref(kind);
   return sql`select link_id, ${sql.lit(WORD_KINDS[kind])}, day, ${word}, reason, ${CLICKS} from folding
     where ${word} is not null group by link_id, day, reason, ${word}`;
-}
-
-/** In the order in which they lie: each page is changed once. */
-export async function countFigures(db: Kysely<Tables>, figures: readonly Figures[]): Promise<void> {
-  await sql`
-    insert into click_figures (link_id, kind, at, word, reason, clicks)
-    select * from (${sql.join(figures, sql` union all `)}) as figures where true order by 1, 2, 3, 4, 5
-    on conflict (link_id, kind, at, word, reason) do update set clicks = click_figures.clicks + excluded.clicks`.execute(
-    db,
-  );
 }
 
 /** Of people alone: whoever reads `visitors` wants them. */

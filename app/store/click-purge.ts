@@ -6,6 +6,7 @@
 
 import { type Kysely, sql } from 'kysely';
 import { BREAKDOWNS } from '../stats/stats-store.ts';
+import { addFigures } from './click-figures.ts';
 import { noteRemoved } from './click-retention.ts';
 import { ALL_LINKS, FIGURE_KINDS, SEGMENT_SIZE, WORD_KINDS } from './click-rows.ts';
 import { addToState } from './click-state.ts';
@@ -71,12 +72,7 @@ async function purgeTier(db: Kysely<Tables>, kind: number, { linkId, rowsMax }: 
   const portion = sql`(select at, word, reason, clicks from click_figures
     where link_id = ${linkId} and kind = ${kind} order by at, word, reason limit ${rowsMax}) as portion`;
   const isInPortion = sql`kind = ${kind} and (at, word, reason) in (select at, word, reason from ${portion})`;
-  await sql`
-    insert into click_figures (link_id, kind, at, word, reason, clicks)
-    select ${all}, ${kind}, at, word, reason, -clicks from ${portion} where true
-    on conflict (link_id, kind, at, word, reason) do update set clicks = click_figures.clicks + excluded.clicks`.execute(
-    db,
-  );
+  await addFigures(db, [sql`select ${all}, ${kind}, at, word, reason, -clicks from ${portion}`]);
   await sql`delete from click_figures where link_id = ${all} and ${isInPortion} and clicks = 0`.execute(db);
   const { numAffectedRows } = await sql`
     delete from click_figures where link_id = ${linkId} and ${isInPortion}`.execute(db);

@@ -9,7 +9,8 @@ import type { ClickReason } from '../clicks/click.ts';
 import type { ReclassifiedPortion, ReclassifyRange } from '../clicks/click-tiers.ts';
 import { DAY_MS } from '../clicks/visitor.ts';
 import { QUARTER_MS } from '../stats/plan.ts';
-import { CHANGED_FIGURES, countFigures, countVisitors, mergeLinks, openFolding } from './click-fold.ts';
+import { addFigures } from './click-figures.ts';
+import { CHANGED_FIGURES, countVisitors, mergeLinks, openFolding } from './click-fold.ts';
 import { REASON_NUMBERS, SEGMENT_SIZE, toReason } from './click-rows.ts';
 import type { Dialect } from './dialect.ts';
 import type { Tables } from './tables.ts';
@@ -82,7 +83,7 @@ async function layOut(db: Kysely<Tables>, reasons: RawBuilder<unknown>, times: n
 }
 
 async function recount(db: Kysely<Tables>, dialect: Dialect): Promise<void> {
-  await countFigures(db, CHANGED_FIGURES);
+  await addFigures(db, CHANGED_FIGURES);
   await sql`
     delete from click_figures where clicks = 0 and (link_id, kind, at, word, reason) in
       (select link_id, kind, at, word, reason from (${sql.join(CHANGED_FIGURES, sql` union all `)}) as figures)`.execute(

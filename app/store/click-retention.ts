@@ -4,6 +4,7 @@
  */
 
 import { type Kysely, sql } from 'kysely';
+import { addFigures } from './click-figures.ts';
 import { FIGURE_KINDS, QUARTERS_OF_DAY, SEGMENT_SIZE } from './click-rows.ts';
 import { raiseState } from './click-state.ts';
 import type { Tables } from './tables.ts';
@@ -66,13 +67,10 @@ export async function rollUpQuarters(
   const portion = sql`(select link_id, quarter, reason, clicks from click_quarters
     where quarter < ${beforeDay * QUARTERS_OF_DAY} order by quarter, link_id, reason limit ${rowsMax})`;
   const day = sql`(quarter / ${sql.lit(QUARTERS_OF_DAY)})`;
-  await sql`
-    insert into click_figures (link_id, kind, at, word, reason, clicks)
-    select link_id, ${FIGURE_KINDS.day}, ${day}, 0, reason, cast(sum(clicks) as bigint) from ${portion} as portion where true
-    group by link_id, ${day}, reason
-    on conflict (link_id, kind, at, word, reason) do update set clicks = click_figures.clicks + excluded.clicks`.execute(
-    db,
-  );
+  await addFigures(db, [
+    sql`select link_id, ${FIGURE_KINDS.day}, ${day}, 0, reason, cast(sum(clicks) as bigint) from ${portion} as portion
+      group by link_id, ${day}, reason`,
+  ]);
   const { numAffectedRows } = await sql`
     delete from click_figures where (link_id, kind, at, word, reason) in
       (select link_id, ${FIGURE_KINDS.quarter}, quarter, 0, reason from ${portion} as portion)`.execute(db);

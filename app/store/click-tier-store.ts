@@ -24,8 +24,8 @@ export interface ClickTierStoreDeps {
   readonly clock: Clock;
 }
 
-/** Rows that one transaction removes or moves: about 5 ms. */
-const MOVED_MAX = 500;
+/** Rows that one transaction looks at, to remove or to move them: about 5 ms. */
+const ROWS_MAX = 500;
 /** Rows that one statement counts: about 1 ms. */
 const COUNTED_MAX = 20_000;
 
@@ -35,7 +35,6 @@ export function createClickTierStore({ open, dialect, clock }: ClickTierStoreDep
     reading(work(open().reader));
   const write = async <T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T> =>
     reading(dialect.transaction(open().writer, work));
-  const rowsMax = MOVED_MAX;
 
   return {
     fold: async (sliceClicks, pause = nextTurn) =>
@@ -43,19 +42,19 @@ export function createClickTierStore({ open, dialect, clock }: ClickTierStoreDep
     findOldestWaitingMs: () => read(findOldestWaitingMs),
     countHumans: (linkIds) => read((db) => countHumans(db, dialect, linkIds)),
 
-    purgeLink: (linkId) => write((db) => purgeLink(db, dialect, { linkId, rowsMax })),
+    purgeLink: (linkId) => write((db) => purgeLink(db, dialect, { linkId, rowsMax: ROWS_MAX })),
     readPurgedTo: () => read(readPurgedTo),
     writePurgedTo: (seq) => write((db) => writeState(db, 'purged_to_seq', seq)),
     purgeAgain: () => write(purgeAgain),
 
     removeOldClicks: async (beforeMs) =>
-      (await write((db) => removeOldClicks(db, { beforeMs, rowsMax }))) > 0,
+      (await write((db) => removeOldClicks(db, { beforeMs, rowsMax: ROWS_MAX }))) > 0,
     rollUpQuarters: async (beforeDay) =>
-      (await write((db) => rollUpQuarters(db, { beforeDay, rowsMax }))) > 0,
+      (await write((db) => rollUpQuarters(db, { beforeDay, rowsMax: ROWS_MAX }))) > 0,
     forgetSalts: (beforeDay) => write((db) => forgetSalts(db, beforeDay)),
 
     reclassify: (range) =>
-      (range.isDryRun ? read : write)((db) => reclassify(db, dialect, { ...range, rowsMax })),
+      (range.isDryRun ? read : write)((db) => reclassify(db, dialect, { ...range, rowsMax: ROWS_MAX })),
 
     listSegments: () => read(listSegments),
     countRows: (range) => read((db) => countRows(db, { ...range, rowsMax: COUNTED_MAX })),

@@ -5,6 +5,7 @@
 
 import Database from 'better-sqlite3';
 import { type Kysely, sql } from 'kysely';
+import { waitForLock } from '../../kernel/busy-wait.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { AppError } from '../../kernel/errors.ts';
 import { compileOnce } from '../compiled.ts';
@@ -14,8 +15,6 @@ import { checkpointWhenDue } from './checkpoint.ts';
 
 /** How long a write waits for another process's write before it is answered with 503. */
 const BUSY_BUDGET_MS = 5000;
-/** A growing wait starves one of two writers (measured: 232 ms); about 1 ms with jitter does not. */
-const BUSY_WAIT_MS = 1;
 
 export interface SqliteDialectDeps {
   readonly clock: Clock;
@@ -37,7 +36,7 @@ export function createSqliteDialect({ clock, random }: SqliteDialectDeps): Diale
       } catch (error) {
         if (!isBusy(error) || clock.monotonicMs() >= deadlineMs) throw error;
       }
-      await clock.sleep(BUSY_WAIT_MS * (0.5 + random()));
+      await waitForLock(clock, random);
     }
   }
 
