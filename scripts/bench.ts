@@ -2,7 +2,7 @@
 // Express. Each contender is a process of its own; rounds run them in turn, so that a slow minute of the machine hits all
 // alike; what counts is the median of the ratios within each round. Latency is measured apart, at half of our own rate.
 // Prints tables, and JSON with --json.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -33,11 +33,15 @@ const folder = mkdtempSync(join(tmpdir(), 'fleetlink-bench-'));
 try {
   const machine = describeMachine();
   say(`seeding ${links} links`);
-  await seedLinks(folder, links);
+  // Each counts its clicks in a file of its own.
+  await seedLinks(join(folder, 'seeded'), links);
+  for (const name of CONTENDERS) cpSync(join(folder, 'seeded'), join(folder, name), { recursive: true });
   const results: Round[] = [];
   for (let round = 1; round <= rounds; round++) {
     const rates: Partial<Record<ContenderName, number>> = {};
-    for (const name of CONTENDERS) {
+    // None comes first in all rounds.
+    const first = round % CONTENDERS.length;
+    for (const name of [...CONTENDERS.slice(first), ...CONTENDERS.slice(0, first)]) {
       rates[name] = await withContender(name, async ({ url }) => {
         await measureRate(url, { seconds: warmUp, links });
         return measureRate(url, { seconds, links });
@@ -80,7 +84,7 @@ function measureAtRate(name: ContenderName, rate: number): Promise<Latency> {
 }
 
 async function withContender<T>(name: ContenderName, use: (contender: Contender) => Promise<T>): Promise<T> {
-  const contender = await startContender(name, folder);
+  const contender = await startContender(name, join(folder, name));
   try {
     return await use(contender);
   } finally {

@@ -61,28 +61,26 @@ async function apply(db: Kysely<Tables>, dialect: Dialect, changes: readonly Cha
     -1,
   );
   await layOut(db, changed, 1);
-  await sql`
-    update clicks set reason = (select changed.reason from ${changed} as changed where changed.id = clicks.id)
-    where id in (select id from ${changed} as changed)`.execute(db);
   await recount(db, dialect);
   await mergeLinks(db);
   await recount(db, dialect);
+  await sql`
+    update clicks set reason = (select changed.reason from ${changed} as changed where changed.id = clicks.id)
+    where id in (select id from ${changed} as changed)`.execute(db);
 }
 
-/** Clicks with a reason each, counted `times`. Where a click's quarter of an hour is a part of its day already, it has none. */
+/** Clicks with a reason each, counted `times`. */
 async function layOut(db: Kysely<Tables>, reasons: RawBuilder<unknown>, times: number): Promise<void> {
   await sql`
     insert into folding
-    select clicks.id, clicks.link_id, clicks.at_ms, reasons.reason, visitor,
-      (select quarter from click_quarters
-        where click_quarters.link_id = clicks.link_id and quarter = clicks.at_ms / ${sql.lit(QUARTER_MS)} and click_quarters.reason = clicks.reason),
-      clicks.at_ms / ${sql.lit(DAY_MS)}, referrer, language, country, browser, os, device, ${times}
+    select clicks.id, clicks.link_id, clicks.at_ms, reasons.reason, visitor, null, clicks.at_ms / ${sql.lit(DAY_MS)}, referrer, language, country, browser, os, device, ${times}
     from ${reasons} as reasons join clicks on clicks.id = reasons.id left join agents on agents.id = clicks.agent`.execute(
     db,
   );
 }
 
 async function recount(db: Kysely<Tables>, dialect: Dialect): Promise<void> {
+  await chooseTiers(db);
   await addFigures(db, CHANGED_FIGURES);
   await sql`
     delete from click_figures where clicks = 0 and (link_id, kind, at, word, reason) in
@@ -90,4 +88,16 @@ async function recount(db: Kysely<Tables>, dialect: Dialect): Promise<void> {
     db,
   );
   await countVisitors(db, dialect);
+}
+
+/**
+ * A click is taken from where it is counted and put back there: its quarter of an hour, or its day where that is a part of it
+ * already. All links together may be further than a link, when a roll-up has ended half-way.
+ */
+async function chooseTiers(db: Kysely<Tables>): Promise<void> {
+  await sql`
+    update folding set quarter =
+      (select click_quarters.quarter from click_quarters join clicks on clicks.reason = click_quarters.reason
+        where clicks.id = folding.id and click_quarters.link_id = folding.link_id
+          and click_quarters.quarter = folding.at_ms / ${sql.lit(QUARTER_MS)})`.execute(db);
 }

@@ -48,7 +48,7 @@ export async function startContender(
   const url = `http://127.0.0.1:${port}`;
   const managementUrl = `http://127.0.0.1:${managementPort}`;
   if (name === 'fleetlink, PM2') return { url, managementUrl, ...(await startUnderPm2(folder, whole)) };
-  const log = openSync(join(folder, `${name}.log`), 'w');
+  const log = openSync(join(folder, 'log'), 'w');
   const child = spawn(process.execPath, [scriptOf(name)], {
     cwd: ROOT,
     stdio: ['ignore', log, 'inherit'],

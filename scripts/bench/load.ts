@@ -16,6 +16,11 @@ export interface LoadOptions {
   readonly seconds: number;
   /** Keys are drawn from this many. */
   readonly links: number;
+  /**
+   * `even` (unless told otherwise): each has the same chance. `zipf`: the nth has one of 1/n, as far as measurements of the web
+   * go; its number is the count of links to the power of an even chance.
+   */
+  readonly keys?: 'even' | 'zipf';
 }
 
 /** Answers per second. Throws when an answer was not a redirect. */
@@ -24,11 +29,11 @@ export function measureRate(url: string, options: LoadOptions): Promise<number> 
   return hasWrk ? measureWithWrk(url, options) : measureWithAutocannon(url, options);
 }
 
-async function measureWithWrk(url: string, { seconds, links }: LoadOptions): Promise<number> {
+async function measureWithWrk(url: string, { seconds, links, keys }: LoadOptions): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'fleetlink-wrk-'));
   try {
     const script = join(folder, 'random-keys.lua');
-    writeFileSync(script, wrkScript(links));
+    writeFileSync(script, wrkScript(links, keys));
     const args = ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, '-s', script, url];
     const wrk = spawn('wrk', args, { stdio: ['ignore', 'pipe', 'inherit'] });
     let output = '';
@@ -46,23 +51,25 @@ async function measureWithWrk(url: string, { seconds, links }: LoadOptions): Pro
 }
 
 /** The key of number n is `k` and n in six digits, so that the script can make it without a table. */
-function wrkScript(links: number): string {
+function wrkScript(links: number, keys: LoadOptions['keys'] = 'even'): string {
+  const number =
+    keys === 'even' ? `math.random(0, ${links - 1})` : `math.floor(${links} ^ math.random()) - 1`;
   return `
 math.randomseed(os.time())
 wrk.headers["User-Agent"] = "${USER_AGENT}"
 request = function()
-  return wrk.format("GET", string.format("/k%06d", math.random(0, ${links - 1})))
+  return wrk.format("GET", string.format("/k%06d", ${number}))
 end
 `;
 }
 
-async function measureWithAutocannon(url: string, { seconds, links }: LoadOptions): Promise<number> {
+async function measureWithAutocannon(url: string, { seconds, links, keys }: LoadOptions): Promise<number> {
   const result = await autocannon({
     url,
     connections: CONNECTIONS,
     duration: seconds,
     headers: { 'user-agent': USER_AGENT },
-    requests: randomRequests(links),
+    requests: randomRequests(links, keys),
   });
   requireRedirects(result);
   return result.requests.average;
@@ -103,8 +110,10 @@ export async function measureLatency(
 }
 
 /** Made as they leave: a list of them would be written out for each connection before the first leaves, which takes seconds. */
-function randomRequests(links: number): autocannon.Request[] {
-  const pickPath = (): string => `/${keyOf(Math.floor(Math.random() * links))}`;
+function randomRequests(links: number, keys: LoadOptions['keys'] = 'even'): autocannon.Request[] {
+  const pick = (): number =>
+    keys === 'even' ? Math.floor(Math.random() * links) : Math.floor(links ** Math.random()) - 1;
+  const pickPath = (): string => `/${keyOf(pick())}`;
   return [{ setupRequest: (request) => ({ ...request, path: pickPath() }) }];
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { systemClock } from '../../app/kernel/clock.ts';
 import type { LinkCommand } from '../../app/links/link-store.ts';
-import { openSqliteStore } from '../../app/store/sqlite/open-store.ts';
+import { openSqliteStore, type Store } from '../../app/store/sqlite/open-store.ts';
 
 const UNIT = 1000;
 
@@ -18,7 +18,38 @@ export async function seedLinks(
   count: number,
   onProgress?: (done: number) => void,
 ): Promise<void> {
-  const store = await openSqliteStore({
+  const store = await openStore(dataDir);
+  for (let first = 0; first < count; first += UNIT) {
+    const size = Math.min(UNIT, count - first);
+    await store.links.apply([Array.from({ length: size }, (_, index) => createCommand(first + index))]);
+    onProgress?.(first + size);
+  }
+  await store.close();
+}
+
+/** Links a second that the store alone makes for so many who wait for each of theirs. */
+export async function measureCreations(
+  dataDir: string,
+  { clients, seconds }: { readonly clients: number; readonly seconds: number },
+): Promise<number> {
+  const store = await openStore(dataDir);
+  const startedAt = performance.now();
+  let made = 0;
+  const isOver = (): boolean => performance.now() - startedAt > seconds * 1000;
+  const createUntilOver = async (): Promise<void> => {
+    for (; !isOver(); made++) {
+      const number = Math.floor(Math.random() * Number.MAX_SAFE_INTEGER);
+      await store.links.apply([[createCommand(number)]]);
+    }
+  };
+  await Promise.all(Array.from({ length: clients }, createUntilOver));
+  const rate = (made / (performance.now() - startedAt)) * 1000;
+  await store.close();
+  return rate;
+}
+
+function openStore(dataDir: string): Promise<Store> {
+  return openSqliteStore({
     dataDir,
     migrate: 'auto',
     clock: systemClock,
@@ -30,12 +61,6 @@ export async function seedLinks(
     },
     onClicksMissing: () => undefined,
   });
-  for (let first = 0; first < count; first += UNIT) {
-    const size = Math.min(UNIT, count - first);
-    await store.links.apply([Array.from({ length: size }, (_, index) => createCommand(first + index))]);
-    onProgress?.(first + size);
-  }
-  await store.close();
 }
 
 const ROWS = 100_000;

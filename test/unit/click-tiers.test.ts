@@ -7,6 +7,7 @@ import { DAY_MS } from '../../app/clicks/visitor.ts';
 import { systemClock } from '../../app/kernel/clock.ts';
 import { nextTurn } from '../../app/kernel/portions.ts';
 import { foldClicks } from '../../app/store/click-fold.ts';
+import { rollUpQuarters } from '../../app/store/click-retention.ts';
 import { REASON_NUMBERS } from '../../app/store/click-rows.ts';
 import type { Dialect } from '../../app/store/dialect.ts';
 import { CLICK_SCHEMA } from '../../app/store/migrations/migrations.ts';
@@ -48,12 +49,17 @@ async function foldAll({ tiers }: Pick<Store, 'tiers'>, sliceClicks = 1000): Pro
   return all;
 }
 
-/** Folds as a process does that is killed after some stages of a batch. */
-async function foldAndDie(dataDir: string, { stages, sliceClicks }: { stages: number; sliceClicks: number }) {
+/** The file as a process of its own has it open. */
+async function openAlone(dataDir: string) {
   const dialect = createSqliteDialect({ clock: systemClock, random: Math.random });
   const path = join(dataDir, 'clicks.db');
   const options = { path, schema: CLICK_SCHEMA, migrate: 'auto', synchronous: 'NORMAL' } as const;
-  const db = await openDatabase({ ...options, dialect });
+  return { db: await openDatabase({ ...options, dialect }), dialect };
+}
+
+/** Folds as a process does that is killed after some stages of a batch. */
+async function foldAndDie(dataDir: string, { stages, sliceClicks }: { stages: number; sliceClicks: number }) {
+  const { db, dialect } = await openAlone(dataDir);
   let left = stages;
   const transaction: Dialect['transaction'] = (...args) => {
     if (left-- === 0) throw KILLED;
@@ -224,6 +230,33 @@ t.test('a click that is reclassified is counted where it belongs now', async (t)
   t.equal(await reclassifyAll(store, { 'curl/8.7.1': 'human' }), 0, 'a second time nothing is left');
   t.same(await store.tiers.compareTiers(), { totals: 0, tiers: 0 });
 });
+
+t.test(
+  'between two portions of a roll-up, a reclassified click is taken from where it is counted',
+  async (t) => {
+    const store = await open(t);
+    append(store, clickOn(1, T0, { agent: 'curl/8.7.1' }), clickOn(1, T0, { agent: FIREFOX }));
+    await foldAll(store);
+    const { db } = await openAlone(store.dataDir);
+    t.teardown(db.close);
+    // All links together come first.
+    t.equal(await rollUpQuarters(db.writer, { beforeDay: DAY + 1, rowsMax: 1 }), 1);
+    await reclassifyAll(store, { 'curl/8.7.1': 'bot' });
+    const tables = openClicks(store.dataDir);
+    t.teardown(() => tables.close());
+    const figures = (view: string) =>
+      tables.prepare(`select link_id, reason, clicks from ${view} order by link_id, reason`).raw().all();
+    const { human, bot } = REASON_NUMBERS;
+    t.same(figures('click_quarters'), [
+      [1, human, 1],
+      [1, bot, 1],
+    ]);
+    t.same(figures('click_days'), [
+      [0, human, 1],
+      [0, bot, 1],
+    ]);
+  },
+);
 
 t.test('no more than 50 clicks are moved at a time', async (t) => {
   const store = await open(t);

@@ -8,6 +8,7 @@ import { nextTurn } from '../../app/kernel/portions.ts';
 import type { RedirectFacts } from '../../app/links/link.ts';
 import type { LinkCommand } from '../../app/links/link-store.ts';
 import type { Store } from '../../app/store/sqlite/open-store.ts';
+import { createRedirectLookup } from '../../app/store/sqlite/redirect-lookup.ts';
 import { propertyRuns } from '../support/property.ts';
 import { makeFolder } from '../support/service.ts';
 import { watchStatements } from '../support/statements.ts';
@@ -103,6 +104,56 @@ t.test('after very many changes everything is read anew', async (t) => {
   await nextTurn();
   t.equal(await urlOf('spring'), 'https://example.com/3', 'and followed from there on');
 });
+
+for (const changes of [999, 1000, 1001]) {
+  t.test(`after ${changes} changes no link is found as it was`, async (t) => {
+    const { ours, others, urlOf } = await openTwo(t);
+    await ours.links.apply([[create('spring'), create('autumn')]]);
+    for (const key of ['spring', 'autumn']) await urlOf(key);
+    const many = Array.from({ length: changes - 2 }, (_, index) => create(`k${index}`));
+    const first = update('spring', 'https://example.com/2');
+    const last = update('autumn', 'https://example.com/3');
+    await others.links.apply([[first, ...many, last]]);
+    await nextTurn();
+    t.same(
+      [await urlOf('spring'), await urlOf('autumn')],
+      ['https://example.com/2', 'https://example.com/3'],
+    );
+  });
+}
+
+async function openBounded(
+  t: Test,
+  bounds: { linksMax?: number; lengthMax?: number },
+  urls: readonly string[],
+) {
+  const { dataDir, ours } = await openTwo(t);
+  const keys = urls.map((_, index) => `k${index}`);
+  await ours.links.apply([keys.map((key, index) => create(key, urls[index]))]);
+  const connection = new Database(join(dataDir, 'links.db'), { readonly: true });
+  t.teardown(() => connection.close());
+  const { lookup, figures } = createRedirectLookup(connection, bounds);
+  return { keys, lookup, figures };
+}
+
+t.test('of more links than are remembered, the one that was not followed for the longest goes', async (t) => {
+  const urls = ['https://example.com/0', 'https://example.com/1', 'https://example.com/2'];
+  const { lookup, figures } = await openBounded(t, { linksMax: 2 }, urls);
+  for (const key of ['k0', 'k1', 'k0', 'k2', 'k0', 'k1']) lookup(key);
+  t.same(figures(), { remembered: 2, read: 4 });
+});
+
+t.test(
+  'long targets are remembered up to their length together, and one that is longer is not',
+  async (t) => {
+    const urls = [60, 60, 200].map((length) => `https://example.com/${'x'.repeat(length)}`);
+    const { keys, lookup, figures } = await openBounded(t, { lengthMax: 100 }, urls);
+    for (const key of keys.flatMap((one) => [one, one])) t.ok(lookup(key));
+    t.same(figures(), { remembered: 2, read: 4 });
+    lookup('k0');
+    t.equal(figures().read, 5, 'the second took its place');
+  },
+);
 
 t.test('where nothing tells what changed, nothing is remembered', async (t) => {
   const { dataDir, ours, urlOf } = await openTwo(t);

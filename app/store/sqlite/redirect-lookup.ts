@@ -45,7 +45,10 @@ const REMEMBERED_LENGTH_MAX = 20_000_000;
 /** Changed keys that are forgotten one by one; after more of them all are. */
 const CHANGES_MAX = 1000;
 
-export function createRedirectLookup(connection: Database.Database): RedirectLookup {
+export function createRedirectLookup(
+  connection: Database.Database,
+  { linksMax = REMEMBERED_MAX, lengthMax = REMEMBERED_LENGTH_MAX } = {},
+): RedirectLookup {
   const find = connection
     .prepare<[string], Row>(
       `select key, id, url, status, redirect_status, expires_at_ms, max_clicks, max_clicks_seq from links
@@ -64,8 +67,8 @@ export function createRedirectLookup(connection: Database.Database): RedirectLoo
   const end = connection.prepare('rollback');
 
   const remembered = new LRUCache<string, RedirectFacts>({
-    max: REMEMBERED_MAX,
-    maxSize: REMEMBERED_LENGTH_MAX,
+    max: linksMax,
+    maxSize: lengthMax,
     // A damaged row may have none.
     sizeCalculation: ({ url }) => url.length + 1,
   });
