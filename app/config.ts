@@ -157,7 +157,7 @@ export const VARIABLES = {
   CLICK_RAW_DAYS: {
     rule: wholeNumber(0, 36_500),
     fallback: '90',
-    doc: 'How long single clicks are kept; 0: for ever. Totals and statistics never change by it.',
+    doc: 'How long single clicks are kept; 0: for ever. No count changes by it; of what is older there are no minutes, and ranges are rounded to quarters of an hour.',
   },
   CLICK_QUARTER_DAYS: {
     rule: wholeNumber(0, 36_500),

@@ -112,9 +112,12 @@ export async function createContext(
       randomBytes,
       clickDurability: config.CLICK_DURABILITY,
       onClicksSetAside: (path, err) => logger.error({ path, err }, 'clicks.db was damaged and is set aside'),
-      onClicksMissing(clicks) {
-        ledger.miss(clicks);
-        logger.error({ clicks }, 'clicks that were stored went with the clicks.db that they were in');
+      onClicksMissing({ ofProcess, all }) {
+        ledger.miss(ofProcess);
+        logger.error(
+          { clicks: all, ofProcess },
+          'a new clicks.db was made; what was in the one before is not counted any more',
+        );
       },
     }),
   );
@@ -141,7 +144,7 @@ export async function createContext(
   });
   const links = createLinkService({ store: store.links, keys, clock });
   const clicks = createClickContext({ config, logger, clock, metrics, store, ledger });
-  const views = createLinkViews({ baseUrl, countClicks: clicks.counts.countHumans });
+  const views = createLinkViews({ baseUrl, readUse: clicks.counts.readUse });
   const schemas = createLinkSchemas({ isSelf: createSelfCheck(baseUrl) });
   const isAnonymousAllowed = config.ANONYMOUS_SHORTEN;
 

@@ -58,7 +58,7 @@ export function createAuthenticator({
     if (waitSeconds === 0) {
       return new AppError('unauthorized', 'The API key is not valid: unknown, deleted or expired.');
     }
-    const message = `Too many wrong API keys came from this address. Try again in ${waitSeconds} seconds.`;
+    const message = `Too many wrong API keys came from this address. Try again in ${waitSeconds} s.`;
     return new AppError('rate_limited', message, { retryAfterSeconds: waitSeconds });
   }
 

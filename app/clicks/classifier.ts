@@ -85,7 +85,7 @@ function asksForPrivacy(headers: IncomingHttpHeaders): boolean {
 
 /** DNS names end there. */
 const HOST_LENGTH_MAX = 253;
-const HOST = /^[a-z][a-z0-9+.-]*:\/\/(?:[^/?#@]*@)?(\[[0-9a-f:.]+\]|[^/?#:@\s[\]]+)/i;
+const HOST = /^[a-z][a-z0-9+.-]*:\/\/(?:[^/?#@]*@)?(\[[0-9a-f:.]+\]|[\w-]+(?:\.[\w-]+)*)\.?(?=[/?#:]|$)/i;
 
 /** The host alone: paths and queries of other people's pages are nobody's business. */
 function readHost(referrer: string | undefined): string | null {

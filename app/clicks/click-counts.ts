@@ -1,21 +1,23 @@
 /** `clicks` of links, for whoever shows them. Links are shown also while their clicks cannot be read. */
 
-import type { ClickTiers } from './click-tiers.ts';
+import type { ClickTiers, LinkUse } from './click-tiers.ts';
 import type { Folder } from './folder.ts';
 
 export interface ClickCounts {
-  /** Clicks of people, as far as they are counted; null: they cannot be read now. */
-  countHumans(linkIds: readonly number[]): Promise<(linkId: number) => number | null>;
+  /** Null: it cannot be read now. */
+  readUse(linkIds: readonly number[]): Promise<(linkId: number) => LinkUse | null>;
   /** Counts what was clicked before; without effect while that cannot be done. */
   catchUp(): Promise<void>;
 }
 
 export interface ClickCountsDeps {
-  readonly tiers: Pick<ClickTiers, 'countHumans'>;
+  readonly tiers: Pick<ClickTiers, 'readUse'>;
   readonly folder: Pick<Folder, 'catchUp'>;
   /** Told once for as many failures as come in a row. */
   readonly onFailed: (error: unknown) => void;
 }
+
+const NONE: LinkUse = { clicks: 0, ofMax: 0 };
 
 export function createClickCounts({ tiers, folder, onFailed }: ClickCountsDeps): ClickCounts {
   let isFailing = false;
@@ -26,11 +28,11 @@ export function createClickCounts({ tiers, folder, onFailed }: ClickCountsDeps):
   }
 
   return {
-    async countHumans(linkIds) {
+    async readUse(linkIds) {
       try {
-        const counts = await tiers.countHumans(linkIds);
+        const uses = await tiers.readUse(linkIds);
         isFailing = false;
-        return (linkId) => counts.get(linkId) ?? 0;
+        return (linkId) => uses.get(linkId) ?? NONE;
       } catch (error) {
         tell(error);
         return () => null;

@@ -6,6 +6,14 @@
 import type { Pause } from '../kernel/portions.ts';
 import type { ClickReason } from './click.ts';
 
+/** How often a link was followed. */
+export interface LinkUse {
+  /** By people, as far as it is counted. */
+  readonly clicks: number;
+  /** What is used of its `max_clicks`: every redirect since it first had one, whoever asked. */
+  readonly ofMax: number;
+}
+
 export interface ClickTiers {
   /**
    * Counts a batch of stored clicks of one process, each exactly once whoever else counts; about `sliceClicks` of them in one
@@ -14,8 +22,8 @@ export interface ClickTiers {
   fold(sliceClicks: number, pause?: Pause): Promise<FoldResult>;
   /** When the oldest click was made that is stored and not counted yet; null: all are counted. */
   findOldestWaitingMs(): Promise<number | null>;
-  /** Clicks of people by link, as far as they are counted; a link that has none is missing. */
-  countHumans(linkIds: readonly number[]): Promise<ReadonlyMap<number, number>>;
+  /** By link; one that nobody followed is missing. */
+  readUse(linkIds: readonly number[]): Promise<ReadonlyMap<number, LinkUse>>;
 
   /** Removes a portion of the clicks of one link, and takes them out of all figures. False: nothing is left. */
   purgeLink(linkId: number): Promise<boolean>;

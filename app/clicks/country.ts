@@ -5,6 +5,7 @@
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import ipaddr from 'ipaddr.js';
 import { LRUCache } from 'lru-cache';
 import { type CountryResponse, Reader } from 'mmdb-lib';
 
@@ -29,8 +30,9 @@ export function openCountries(): (client: string) => string | null {
   };
 }
 
-/** Empty: of no country, such as a private address. */
+/** Empty: of no country, such as a private address. The database has some of these all the same, under their registrars. */
 function find(reader: Reader<CountryResponse & { country_code?: string }>, client: string): string {
   const [address = ''] = client.split('/', 1);
+  if (!ipaddr.isValid(address) || ipaddr.process(address).range() !== 'unicast') return '';
   return reader.get(address)?.country_code ?? '';
 }

@@ -42,7 +42,7 @@ export function createMetrics({ release, pid }: { release: string; pid: number }
     }),
     redirectDuration: createTalliedHistogram({
       name: 'fleetlink_redirect_duration_seconds',
-      help: 'The same for redirects alone.',
+      help: 'Time from the request to its redirect, of those that were redirected.',
       registry,
     }),
     clickCommitDuration: createTalliedHistogram({

@@ -18,7 +18,7 @@ export function createCreationLimit(limits: { anonymous: RateLimit; byKey: RateL
       : limits.byKey.take(principal.id, count);
     if (waitSeconds === 0) return;
     const advice = isAnonymous ? ' An API key has a higher limit.' : '';
-    const message = `Too many links were created. Try again in ${waitSeconds} seconds.${advice}`;
+    const message = `Too many links were created. Try again in ${waitSeconds} s.${advice}`;
     throw new AppError('rate_limited', message, { retryAfterSeconds: waitSeconds });
   };
 }

@@ -152,11 +152,27 @@ const GONE_SENTENCES = {
   deleted: 'This link was deleted.',
 } as const;
 
-/** The key that a path is, or null: `/autumn?x=1` is one, `/`, `/a/b` and `/healthz` are not. */
+/**
+ * The key that a path is, or null: `/autumn?x=1` is one, `/`, `/a/b` and `/healthz` are not. `/autumn.` and `/autumn/` are the key
+ * of `/autumn`: many programs take what stands behind an address in a sentence for a part of it.
+ */
 function readKey(url: string): string | null {
   const end = url.indexOf('?');
-  const key = url.slice(1, end === -1 ? undefined : end);
-  return isUsableKey(key) ? key : null;
+  const path = url.slice(1, end === -1 ? undefined : end);
+  if (isUsableKey(path)) return path;
+  const key = WITH_TAIL.exec(decodePath(path))?.[1];
+  return key !== undefined && isUsableKey(key) ? key : null;
+}
+
+const WITH_TAIL = /^([\w-]{1,64})[/.,;:!?)\]}>'"\u2019\u201c\u201d\u00bb]{0,3}$/;
+
+/** As it is when that cannot be done. */
+function decodePath(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
 }
 
 function requireReading(method: string | undefined): void {

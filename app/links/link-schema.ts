@@ -210,6 +210,9 @@ export const linkView = z
       .int()
       .nullable()
       .meta({ description: 'How often people followed it; null: that cannot be read just now.' }),
+    max_clicks_used: z.int().nullable().meta({
+      description: 'What is used of `max_clicks`; null: it has none, or that cannot be read just now.',
+    }),
   })
   .meta({ id: 'Link' });
 

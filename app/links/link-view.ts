@@ -19,21 +19,23 @@ export interface LinkViews {
 
 export interface LinkViewDeps {
   readonly baseUrl: string;
-  /** How often people followed each of them; null: it cannot be read now. */
-  readonly countClicks: (linkIds: readonly number[]) => Promise<(linkId: number) => number | null>;
+  /** How often each of them was followed: by people, and of its `max_clicks`. Null: it cannot be read now. */
+  readonly readUse: (
+    linkIds: readonly number[],
+  ) => Promise<(linkId: number) => { readonly clicks: number; readonly ofMax: number } | null>;
 }
 
-export function createLinkViews({ baseUrl, countClicks }: LinkViewDeps): LinkViews {
+export function createLinkViews({ baseUrl, readUse }: LinkViewDeps): LinkViews {
   const { host, origin } = new URL(baseUrl);
   const domainOf = (domain: string): string => (domain === PRIMARY_DOMAIN ? host : domain);
   const shortUrlOf = (link: Link): string => `${origin}/${link.key}`;
 
   async function showLinks(links: readonly Link[]): Promise<LinkView[]> {
-    const clicksOf = await countClicks(links.map(({ id }) => id));
-    return links.map((link) => showLink(link, clicksOf(link.id)));
+    const useOf = await readUse(links.map(({ id }) => id));
+    return links.map((link) => showLink(link, useOf(link.id)));
   }
 
-  function showLink(link: Link, clicks: number | null): LinkView {
+  function showLink(link: Link, use: ReturnType<Awaited<ReturnType<typeof readUse>>>): LinkView {
     return {
       id: link.id,
       domain: domainOf(link.domain),
@@ -45,7 +47,8 @@ export function createLinkViews({ baseUrl, countClicks }: LinkViewDeps): LinkVie
       created_by: link.createdBy,
       created_at: toRfc3339(link.createdAtMs),
       updated_at: toRfc3339(link.updatedAtMs),
-      clicks,
+      clicks: use?.clicks ?? null,
+      max_clicks_used: link.maxClicks === null ? null : (use?.ofMax ?? null),
     };
   }
 

@@ -39,9 +39,9 @@ const reasonList = z
   });
 
 export const statsQueryShape = {
-  from: moment
-    .optional()
-    .meta({ description: `The beginning; the bucket ${DEFAULT_DAYS} days before "to" when not given.` }),
+  from: moment.optional().meta({
+    description: `The beginning; the bucket ${DEFAULT_DAYS} days before "to" when not given, with minutes one day.`,
+  }),
   to: moment.optional().meta({ description: 'The end, not part of the range; now when not given.' }),
   interval: z
     .enum(INTERVALS, `expected one of ${INTERVALS.join(', ')}`)
@@ -120,14 +120,14 @@ export const statsView = z
       description:
         '`exact`: counted to the millisecond. `quarter`: "from" and "to" were rounded to the quarter of an hour, because ' +
         'the single clicks are gone or too many. `utc_day`: days long ago are known as days of UTC only, and each ' +
-        'counts where its noon is.',
+        'counts where its noon is. Of visitors and rankings only whole days are known, whatever the grain.',
     }),
     totals: z.strictObject({
       clicks: z.int(),
       by_reason: byReason,
       visitors: z.int().meta({
         description:
-          'Visitors of each day of UTC that the range touches, added up: nobody is known for longer.',
+          'People, whatever `reason` says, of each day of UTC that the range touches, added up: nobody is known for longer.',
       }),
     }),
     series: z.array(

@@ -1,7 +1,7 @@
 /** The tiers of clicks over Kysely, the same for both databases. */
 
 import { type Kysely, sql } from 'kysely';
-import type { ClickTiers, Lease } from '../clicks/click-tiers.ts';
+import type { ClickTiers, Lease, LinkUse } from '../clicks/click-tiers.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { nextTurn } from '../kernel/portions.ts';
 import { findOldestWaitingMs, foldClicks } from './click-fold.ts';
@@ -40,7 +40,7 @@ export function createClickTierStore({ open, dialect, clock }: ClickTierStoreDep
     fold: async (sliceClicks, pause = nextTurn) =>
       reading(foldClicks(open(), { dialect, clock, pause }, sliceClicks)),
     findOldestWaitingMs: () => read(findOldestWaitingMs),
-    countHumans: (linkIds) => read((db) => countHumans(db, dialect, linkIds)),
+    readUse: (linkIds) => read((db) => readUse(db, dialect, linkIds)),
 
     purgeLink: (linkId) => write((db) => purgeLink(db, dialect, { linkId, rowsMax: ROWS_MAX })),
     readPurgedTo: () => read(readPurgedTo),
@@ -70,18 +70,18 @@ export function createClickTierStore({ open, dialect, clock }: ClickTierStoreDep
   };
 }
 
-async function countHumans(
+async function readUse(
   db: Kysely<Tables>,
   dialect: Dialect,
   linkIds: readonly number[],
-): Promise<Map<number, number>> {
-  const rows = await db
-    .selectFrom('click_totals')
-    .select(['link_id', 'clicks'])
-    .where(sql<boolean>`link_id in ${dialect.idsIn(linkIds)}`)
-    .where('reason', '=', REASON_NUMBERS.human)
-    .execute();
-  return new Map(rows.map(({ link_id, clicks }) => [link_id, clicks]));
+): Promise<Map<number, LinkUse>> {
+  const wanted = sql<boolean>`link_id in ${dialect.idsIn(linkIds)}`;
+  const { rows } = await sql<{ link_id: number } & LinkUse>`
+    select link_id, cast(sum(clicks) as bigint) as clicks, cast(sum(used) as bigint) as "ofMax" from
+      (select link_id, clicks, 0 as used from click_totals where ${wanted} and reason = ${REASON_NUMBERS.human}
+        union all select link_id, 0, used from quotas where ${wanted}) as uses
+    group by link_id`.execute(db);
+  return new Map(rows.map(({ link_id, clicks, ofMax }) => [link_id, { clicks, ofMax }]));
 }
 
 async function readPurgedTo(db: Kysely<Tables>): Promise<number> {

@@ -193,7 +193,7 @@ t.test('a batch counts each of its links against the limit of its key', async (t
   const { status, headers, body } = await ask('POST', BATCH, { key: writer, body: { links } });
   t.equal(status, 429);
   t.equal(headers.get('retry-after'), '12');
-  t.strictSame(body, problem('rate_limited', 'Too many links were created. Try again in 12 seconds.'));
+  t.strictSame(body, problem('rate_limited', 'Too many links were created. Try again in 12 s.'));
   // Another key has a limit of its own; and a batch larger than the limit passes once, when nothing was used.
   const links20 = Array.from({ length: 20 }, () => ({ url: TARGET }));
   t.equal((await ask('POST', BATCH, { body: { links: links20 } })).status, 201);

@@ -44,7 +44,8 @@ t.test('a link is followed as often as it may be, and is gone then', async (t) =
   const { body, headers } = await ask('GET', '/autumn', { key: null });
   t.strictSame(body, SPENT);
   t.equal(headers.get('cache-control'), 'no-store');
-  t.strictSame((await ask('GET', '/api/v1/links/autumn')).body, link, 'the link itself is as it was');
+  t.strictSame((await ask('GET', '/api/v1/links/autumn')).body, { ...link, max_clicks_used: 2 });
+  t.match((await ask('GET', '/api/v1/links')).body, { items: [{ clicks: 0, max_clicks_used: 2 }] });
 });
 
 t.test('two that follow the last click at once are not both served', async (t) => {

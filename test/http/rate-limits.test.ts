@@ -17,10 +17,7 @@ t.test('a stranger may create so many links a minute, and more as the minute goe
   t.equal(refused.headers.get('retry-after'), '20');
   t.strictSame(
     refused.body,
-    problem(
-      'rate_limited',
-      'Too many links were created. Try again in 20 seconds. An API key has a higher limit.',
-    ),
+    problem('rate_limited', 'Too many links were created. Try again in 20 s. An API key has a higher limit.'),
   );
   await clock.advance(19_999);
   t.equal((await shorten(ask)).headers.get('retry-after'), '1');
@@ -49,10 +46,7 @@ t.test('each key has a limit of its own, for all ways to create', async (t) => {
   t.equal((await ask('PUT', '/api/v1/links/a', { key: writer, body })).status, 201);
   const refused = await ask('POST', '/api/v1/links', { key: writer, body });
   t.equal(refused.status, 429);
-  t.strictSame(
-    refused.body,
-    problem('rate_limited', 'Too many links were created. Try again in 20 seconds.'),
-  );
+  t.strictSame(refused.body, problem('rate_limited', 'Too many links were created. Try again in 20 s.'));
   t.equal((await ask('PUT', '/api/v1/links/b', { key: writer, body })).status, 429);
   t.equal((await shorten(ask, {}, writer)).status, 429);
   t.equal((await ask('PATCH', '/api/v1/links/a', { key: writer, body: { title: 'x' } })).status, 200);
@@ -80,7 +74,7 @@ t.test('after too many wrong keys a client waits before the next wrong one; righ
   t.equal(refused.headers.get('retry-after'), '30');
   t.strictSame(
     refused.body,
-    problem('rate_limited', 'Too many wrong API keys came from this address. Try again in 30 seconds.'),
+    problem('rate_limited', 'Too many wrong API keys came from this address. Try again in 30 s.'),
   );
   t.equal((await list(ADMIN_KEY)).status, 200, 'who shares the address is not locked out');
   t.equal((await list(null)).status, 401, 'no key is no wrong key');

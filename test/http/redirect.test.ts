@@ -63,6 +63,17 @@ t.test('a query is ignored', async (t) => {
   }
 });
 
+t.test('a key is found with what a sentence puts behind it, and however it is spelled', async (t) => {
+  const { ask, url } = await startHttp(t);
+  await makeLink(ask, { key: 'autumn', url: TARGET });
+  const tails = ['/', '.', ',', ')', '!', '?', '%3F', '").', '%E2%80%9D', '%C2%BB.', '/?x=1', '.?x=1'];
+  for (const path of [...tails.map((tail) => `/autumn${tail}`), '/%61utumn', '/aut%75mn%2e']) {
+    // The document has only the path of the key itself.
+    const { status, headers } = await fetch(`${url}${path}`, { redirect: 'manual' });
+    t.same([status, headers.get('location')], [302, TARGET], path);
+  }
+});
+
 t.test('an unknown key is not found', async (t) => {
   const { ask } = await startHttp(t);
   const { status, headers, body } = await ask('GET', '/nothing', { key: null });
@@ -205,9 +216,12 @@ t.test('reserved words and paths that are no key are never looked up', async (t)
     '//',
     '//autumn',
     '/a/b',
-    '/autumn/',
+    '/autumn//x',
+    '/autumn....',
     '/aut.umn',
-    '/aut%75mn',
+    '/%zz',
+    '/autumn%',
+    '/api/',
     `/${'k'.repeat(65)}`,
     '/ä',
   ]) {

@@ -54,7 +54,7 @@ export async function openClicks(
     durability: 'process',
     readSeq: () => 0,
     onSetAside: (path, error) => told.push(`${path.split('/').at(-1)}: ${codeOf(error)}`),
-    onMissing: (missing) => told.push(`${missing} missing`),
+    onMissing: ({ ofProcess }) => told.push(`${ofProcess} missing`),
     ...options,
     clock,
   });

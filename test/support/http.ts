@@ -164,6 +164,7 @@ export function linkBody(differs: Partial<LinkBody> & { key: string; url: string
     created_at: START,
     updated_at: START,
     clicks: 0,
+    max_clicks_used: typeof differs.max_clicks === 'number' ? 0 : null,
     ...differs,
   };
 }

@@ -109,7 +109,7 @@ t.test('after too many wrong keys a client waits before the next; right ones pas
   await t.rejects(authenticate('wrong', CLIENT), { code: 'unauthorized' });
   await t.rejects(authenticate('wrong', CLIENT), {
     code: 'rate_limited',
-    message: 'Too many wrong API keys came from this address. Try again in 30 seconds.',
+    message: 'Too many wrong API keys came from this address. Try again in 30 s.',
     retryAfterSeconds: 30,
   });
   t.equal(await authenticate(null, CLIENT), ANONYMOUS);

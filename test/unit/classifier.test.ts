@@ -171,7 +171,15 @@ t.test('hostile headers are cut down to what is kept', async (t) => {
   t.match(classify({ referer: 'https://user:pass@A.example:1/' }), { referrer: 'a.example' });
   t.match(classify({ referer: 'http://[2001:db8::1]:8080/x' }), { referrer: '[2001:db8::1]' });
   t.match(classify({ referer: 'http://[' }), { referrer: null });
-  t.match(classify({ referer: 'https://\u00dc.example/' }), { referrer: '\u00fc.example' });
+  for (const referer of [
+    'https://\u00dc.example/',
+    'https://a..example/',
+    'https://.example/',
+    'https://a%20b.example/',
+  ]) {
+    t.match(classify({ referer }), { referrer: null }, referer);
+  }
+  t.match(classify({ referer: 'https://a.example.:8443' }), { referrer: 'a.example' });
   t.match(classify({ referer: 'android-app://com.example.reader/' }), { referrer: 'com.example.reader' });
 });
 
@@ -251,5 +259,8 @@ t.test('addresses have countries, private ones have none', async (t) => {
   t.equal(find('8.8.8.8'), 'US');
   t.equal(find('8.8.8.8'), 'US', 'and again, from memory');
   t.match(find('2001:67c:2e8:25::/64'), /^[A-Z]{2}$/);
-  for (const nowhere of ['127.0.0.1', '10.1.2.3', '::1', 'unknown']) t.equal(find(nowhere), null, nowhere);
+  const nowhere =
+    '127.0.0.1 10.1.2.3 172.16.0.1 192.168.0.1 192.168.178.20 203.0.113.1 198.51.100.1 100.64.0.1 169.254.0.1 ' +
+    '::1 ::ffff:192.168.1.1 2001:db8::1 fd00:: fe80::1 unknown';
+  for (const client of nowhere.split(' ')) t.equal(find(client), null, client);
 });

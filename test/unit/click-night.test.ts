@@ -70,7 +70,7 @@ async function keep(
   await store.tiers.fold(100);
   append(store, DAY - 900);
   await night.run(never);
-  t.same(await store.tiers.countHumans([1]), new Map([[1, 6]]));
+  t.same(await store.tiers.readUse([1]), new Map([[1, { clicks: 6, ofMax: 0 }]]));
   return {
     clicks: read(dataDir, `select at_ms / ${DAY_MS} - ${DAY} from clicks order by id`),
     days: read(dataDir, `select day - ${DAY} from click_days where link_id = 1`),

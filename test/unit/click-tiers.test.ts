@@ -127,10 +127,10 @@ t.test('nothing is counted twice, and what comes later is added', async (t) => {
   t.equal(await store.tiers.findOldestWaitingMs(), null);
   t.same(readTiers(store.dataDir).totals, { '0 human': 4, '1 human': 3, '2 human': 1 });
   t.same(
-    await store.tiers.countHumans([1, 2, 3]),
+    await store.tiers.readUse([1, 2, 3]),
     new Map([
-      [1, 3],
-      [2, 1],
+      [1, { clicks: 3, ofMax: 0 }],
+      [2, { clicks: 1, ofMax: 0 }],
     ]),
   );
 });

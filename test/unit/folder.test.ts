@@ -1,6 +1,7 @@
 // When clicks are counted, how many at a time, and what is told of it. The tiers are a counter.
 import t from 'tap';
 import { createClickCounts } from '../../app/clicks/click-counts.ts';
+import type { LinkUse } from '../../app/clicks/click-tiers.ts';
 import { CATCH_UP_MAX, createFolder } from '../../app/clicks/folder.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { createIdlePacer } from '../support/pacer.ts';
@@ -110,13 +111,13 @@ t.test('it ends after the batch in which it is over', async (t) => {
 
 t.test('links have their clicks, or none while they cannot be read; that is told once', async (t) => {
   const told: unknown[] = [];
-  const answer: { counts: Map<number, number> | Error; catchUp: Error | null } = {
-    counts: new Map([[1, 5]]),
+  const answer: { counts: Map<number, LinkUse> | Error; catchUp: Error | null } = {
+    counts: new Map([[1, { clicks: 5, ofMax: 2 }]]),
     catchUp: null,
   };
   const counts = createClickCounts({
     tiers: {
-      async countHumans() {
+      async readUse() {
         if (answer.counts instanceof Error) throw answer.counts;
         return answer.counts;
       },
@@ -130,10 +131,11 @@ t.test('links have their clicks, or none while they cannot be read; that is told
     onFailed: (error) => told.push(error),
   });
   const read = async () => {
-    const clicksOf = await counts.countHumans([1, 2]);
-    return [clicksOf(1), clicksOf(2)];
+    const useOf = await counts.readUse([1, 2]);
+    return [useOf(1), useOf(2)];
   };
-  t.same(await read(), [5, 0]);
+  const none = { clicks: 0, ofMax: 0 };
+  t.same(await read(), [{ clicks: 5, ofMax: 2 }, none]);
   const error = new Error('no file');
   answer.counts = error;
   answer.catchUp = error;
@@ -147,7 +149,7 @@ t.test('links have their clicks, or none while they cannot be read; that is told
   );
   t.same(told, [error]);
   answer.counts = new Map();
-  t.same(await read(), [0, 0]);
+  t.same(await read(), [none, none]);
   answer.counts = error;
   await read();
   t.same(told, [error, error]);

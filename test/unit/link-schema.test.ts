@@ -15,7 +15,7 @@ import { propertyRuns } from '../support/property.ts';
 const schemas = createLinkSchemas({ isSelf: (url) => url.hostname === 'sho.rt' });
 const views = createLinkViews({
   baseUrl: 'https://sho.rt:8443',
-  countClicks: async () => (id) => (id === 7 ? 3 : null),
+  readUse: async () => (id) => (id === 7 ? { clicks: 3, ofMax: 4 } : null),
 });
 
 function faultsOf(schema: z.ZodType, body: unknown): readonly (readonly [string, string])[] {
@@ -160,6 +160,7 @@ t.test('links, events and history are shown in the words of the API', async (t) 
     created_at: '2026-01-31T12:00:00.000Z',
     updated_at: '2026-01-31T12:00:00.000Z',
     clicks: 3,
+    max_clicks_used: 4,
   });
   t.equal((await views.link({ ...link, domain: 'go.example' })).domain, 'go.example');
   t.same(

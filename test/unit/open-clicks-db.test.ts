@@ -14,6 +14,7 @@ import {
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import t, { type Test } from 'tap';
+import type { MissingClicks } from '../../app/store/sqlite/open-clicks-db.ts';
 import {
   clickOn,
   codeOf,
@@ -259,6 +260,21 @@ t.test('a file that is deleted while it is used is noticed with the next click a
   const db = new Database(path, { readonly: true });
   t.equal(db.pragma('integrity_check', { simple: true }), 'ok');
   db.close();
+});
+
+t.test('what went with a file is told with all that others had stored in it', async (t) => {
+  const dataDir = await makeUsed(t);
+  const told: MissingClicks[] = [];
+  const clicks = await openClicks(t, { dataDir, onMissing: (missing) => told.push(missing) });
+  const before = linksIn(dataDir).length;
+  t.ok(before > 0);
+  rmSync(join(dataDir, 'clicks.db'));
+  await appendUntilStored(clicks, 1);
+  t.same(told, [{ ofProcess: 0, all: before }]);
+  await appendUntilStored(clicks, 2);
+  rmSync(join(dataDir, 'clicks.db'));
+  await appendUntilStored(clicks, 3);
+  t.same(told.slice(1), [{ ofProcess: 2, all: 2 }]);
 });
 
 t.test('a WAL or its index that is deleted costs nothing', async (t) => {

@@ -83,19 +83,21 @@ export function createJournalAppender(
   };
 }
 
-/** The number of this process in this file. */
-export function openSegment(connection: Database.Database, segment: JournalSegment): number {
+/** The number of this process in this file; `isNew`: it has not stored anything here. */
+export function openSegment(
+  connection: Database.Database,
+  segment: JournalSegment,
+): { readonly id: number; readonly isNew: boolean } {
   const { name, startedAtMs, sequence } = segment;
   const { changes } = connection
     .prepare(
       'insert into segments (name, started_at_ms, folded_to) values (?, ?, 0) on conflict (name) do nothing',
     )
     .run(name, startedAtMs);
-  if (changes === 1) segment.storedElsewhere = sequence;
-  return connection
-    .prepare<[string], number>('select id from segments where name = ?')
-    .pluck()
-    .get(name) as number;
+  const isNew = changes === 1;
+  if (isNew) segment.storedElsewhere = sequence;
+  const find = connection.prepare<[string], number>('select id from segments where name = ?').pluck();
+  return { id: find.get(name) as number, isNew };
 }
 
 /** One conditional update decides, so that no two processes ever give out the same click. */

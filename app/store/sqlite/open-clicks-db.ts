@@ -11,6 +11,7 @@ import type { ClickJournal } from '../../clicks/click-journal.ts';
 import { DAY_MS, type Salts } from '../../clicks/visitor.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { AppError, StartError } from '../../kernel/errors.ts';
+import { SEGMENT_SIZE } from '../click-rows.ts';
 import type { Dialect } from '../dialect.ts';
 import type { MigrateMode } from '../migrations/migrate.ts';
 import { CLICK_SCHEMA } from '../migrations/migrations.ts';
@@ -47,14 +48,23 @@ export interface OpenClicksDbOptions {
   readonly readSeq: () => number;
   /** Told when a damaged file was moved to `path`. */
   readonly onSetAside: (path: string, error: unknown) => void;
-  /** Told how many clicks of this process are in a file that is not there any more. */
-  readonly onMissing: (clicks: number) => void;
+  /** Told what went with a file in whose place there is a new one now. */
+  readonly onMissing: (missing: MissingClicks) => void;
+}
+
+export interface MissingClicks {
+  /** That this process had stored. */
+  readonly ofProcess: number;
+  /** That the file held; null: it cannot be read any more. */
+  readonly all: number | null;
 }
 
 interface OpenFile {
   readonly database: OpenDatabase;
   readonly append: JournalAppender;
   readonly readSalt: SaltReader;
+  /** This process has not stored anything in it. */
+  readonly isNew: boolean;
 }
 
 /** At start others may be waited for; later that would stop every redirect. */
@@ -77,6 +87,8 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
   let file: OpenFile | null = null;
   let failure: unknown = null;
   let missing = 0;
+  /** What the file before held. */
+  let left: number | null = 0;
   let isSuspect = false;
   let reported: unknown = null;
   let reportMetAtMs = Number.NEGATIVE_INFINITY;
@@ -92,14 +104,14 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
       file = await openFile(path, segment, { ...options, busyTimeoutMs });
     }
     failure = null;
-    tellMissing();
+    if (file.isNew) tellMissing();
   }
 
   function tellMissing(): void {
-    const { storedElsewhere } = segment;
-    if (storedElsewhere === missing) return;
-    onMissing(storedElsewhere - missing);
-    missing = storedElsewhere;
+    const ofProcess = segment.storedElsewhere - missing;
+    if (ofProcess > 0 || left !== 0) onMissing({ ofProcess, all: left });
+    missing = segment.storedElsewhere;
+    left = 0;
   }
 
   function moveAway(error: unknown): void {
@@ -107,10 +119,12 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
   }
 
   function leave(): void {
-    const database = file?.database;
+    if (file === null) return;
+    const { database } = file;
+    left = countStored(database);
     file = null;
     reported = null;
-    database?.abandon();
+    database.abandon();
   }
 
   function requireFile(): OpenFile {
@@ -205,11 +219,28 @@ async function openFile(
         forgetBefore(Math.floor(clock.nowMs() / DAY_MS));
         return openSegment(connection, segment);
       });
-      return { database, append: createJournalAppender(connection, segment, enter.immediate()), readSalt };
+      const { id, isNew } = enter.immediate();
+      return { database, append: createJournalAppender(connection, segment, id), readSalt, isNew };
     });
   } catch (error) {
     database.close();
     throw error;
+  }
+}
+
+/** Also of a file that was deleted, as long as it is open. */
+function countStored({ readerConnection }: OpenDatabase): number | null {
+  try {
+    return readerConnection
+      .prepare<[], number>(
+        `select coalesce(sum(folded), 0) + (select count(*) from segments join clicks on
+           clicks.id > segments.id * ${SEGMENT_SIZE} + max(folded_to, batch_to) and clicks.id < (segments.id + 1) * ${SEGMENT_SIZE})
+         from segments`,
+      )
+      .pluck()
+      .get() as number;
+  } catch {
+    return null;
   }
 }
 

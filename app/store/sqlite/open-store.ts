@@ -34,7 +34,7 @@ import { createReading } from '../reading.ts';
 import { createSliStore } from '../sli-store.ts';
 import { createUnknownKeyStore } from '../unknown-key-store.ts';
 import { createSqliteDialect } from './dialect.ts';
-import { type ClicksDb, openClicksDb } from './open-clicks-db.ts';
+import { type ClicksDb, type MissingClicks, openClicksDb } from './open-clicks-db.ts';
 import { type OpenDatabase, openDatabase } from './open-database.ts';
 import { createRedirectLookup } from './redirect-lookup.ts';
 
@@ -66,8 +66,8 @@ export interface OpenStoreOptions {
   readonly clickDurability: 'process' | 'power';
   /** Told when a damaged clicks.db was moved to `path`. */
   readonly onClicksSetAside: (path: string, error: unknown) => void;
-  /** Told how many clicks of this process went with a clicks.db that is not there any more. */
-  readonly onClicksMissing: (clicks: number) => void;
+  /** Told what went with a clicks.db in whose place there is a new one now. */
+  readonly onClicksMissing: (missing: MissingClicks) => void;
 }
 
 /** A key has at least one character. */
