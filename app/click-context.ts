@@ -19,7 +19,7 @@ import { createReclassifier, type Reclassifier } from './clicks/reclassifier.ts'
 import { createRepeatMemory } from './clicks/repeats.ts';
 import { createVisitorHash } from './clicks/visitor.ts';
 import type { Config } from './config.ts';
-import { createClickWaits, registerLedger } from './health/click-metrics.ts';
+import { createClickWaits, registerLedger, registerUncounted } from './health/click-metrics.ts';
 import { registerDrift } from './health/drift-metric.ts';
 import type { Metrics } from './health/metrics.ts';
 import { startSchedule } from './jobs/schedule.ts';
@@ -73,6 +73,10 @@ export function createClickContext(deps: ClickContextDeps): ClickContext {
   });
 
   registerLedger(metrics.registry, ledger.read);
+  registerUncounted(metrics.registry, {
+    nowMs: clock.nowMs,
+    findOldestWaitingMs: store.tiers.findOldestWaitingMs,
+  });
   const waits = createClickWaits(metrics.registry);
   const writer = createClickWriter({
     clock,

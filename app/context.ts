@@ -10,6 +10,7 @@ import { createAuthenticator } from './auth/authenticator.ts';
 import { type ClickFigures, createClickContext } from './click-context.ts';
 import { createLedger } from './clicks/ledger.ts';
 import type { Config } from './config.ts';
+import { createLongReads } from './guard/long-reads.ts';
 import { createRateLimit } from './guard/rate-limit.ts';
 import { registerLookups } from './health/lookup-metric.ts';
 import { createMetrics, type Metrics } from './health/metrics.ts';
@@ -119,6 +120,10 @@ export async function createContext(
           'a new clicks.db was made; what was in the one before is not counted any more',
         );
       },
+      onLinksOlder: () =>
+        logger.warn(
+          'links.db is older than clicks.db; ids that clicks are stored for are not given out again',
+        ),
     }),
   );
   const adminKeyDeps = { store: store.apiKeys, clock, randomBytes };
@@ -133,6 +138,7 @@ export async function createContext(
     failures: perMinute(config.AUTH_FAILURES_PER_MINUTE),
     onTouchFailed: (err) => logger.warn({ err }, 'the use of an API key was not noted'),
   });
+  const longReads = createLongReads();
   const limitCreation = createCreationLimit({
     anonymous: perMinute(config.ANONYMOUS_CREATES_PER_MINUTE),
     byKey: perMinute(config.KEY_CREATES_PER_MINUTE),
@@ -211,7 +217,7 @@ export async function createContext(
   const logRequest = logger.isLevelEnabled('info')
     ? createRequestLog({ sink: deps.lines, pid, release: config.RELEASE_ID })
     : null;
-  const answerError = createErrorAnswerer({ logger, securityHeaders });
+  const answerError = createErrorAnswerer({ clock, logger, securityHeaders });
   const readClientAddress = createClientAddressReader(config.TRUST_PROXY);
   const lane = createRedirectLane({
     lookup: store.links.lookup,
@@ -240,6 +246,7 @@ export async function createContext(
             routes,
             answerError,
             authenticate,
+            longReads,
             corsOrigins: isPublic ? config.CORS_ORIGINS : [],
           }),
         }),

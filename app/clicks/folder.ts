@@ -44,22 +44,45 @@ export function createFolder({ tiers, clock, pacer }: FolderDeps): Folder {
     return { clicks, isDone: oldestMs === null || oldestMs > untilMs };
   }
 
+  async function catchUp(): Promise<{ asOfMs: number }> {
+    const startedMs = clock.nowMs();
+    for (let counted = 0; counted < CATCH_UP_MAX; await nextTurn()) {
+      const { clicks, isDone } = await stepTo(startedMs, nextTurn);
+      if (isDone) return { asOfMs: startedMs };
+      counted += clicks;
+    }
+    return { asOfMs: Math.min((await tiers.findOldestWaitingMs()) ?? startedMs, startedMs) };
+  }
+
   return {
-    async catchUp() {
-      const startedMs = clock.nowMs();
-      for (let counted = 0; counted < CATCH_UP_MAX; await nextTurn()) {
-        const { clicks, isDone } = await stepTo(startedMs, nextTurn);
-        if (isDone) return { asOfMs: startedMs };
-        counted += clicks;
-      }
-      return { asOfMs: Math.min((await tiers.findOldestWaitingMs()) ?? startedMs, startedMs) };
-    },
+    catchUp: shareRuns(catchUp),
 
     async foldAll(isOver) {
       const startedMs = clock.nowMs();
       const pause = pacer.begin(isOver);
       while (!isOver() && !(await stepTo(startedMs, pause)).isDone) await pause();
     },
+  };
+}
+
+/** One runs at a time. Who asks meanwhile shares the next one, which begins after the question. */
+function shareRuns<T>(run: () => Promise<T>): () => Promise<T> {
+  let running: Promise<T> | null = null;
+  let next: Promise<T> | null = null;
+
+  function begin(): Promise<T> {
+    next = null;
+    const begun = run().finally(() => {
+      if (running === begun) running = null;
+    });
+    running = begun;
+    return begun;
+  }
+
+  return () => {
+    if (running === null) return begin();
+    next ??= running.then(begin, begin);
+    return next;
   };
 }
 

@@ -53,6 +53,25 @@ export function registerLedger(registry: Registry, read: () => LedgerReading): v
   });
 }
 
+export interface UncountedDeps {
+  readonly nowMs: () => number;
+  /** When the oldest click was made that is stored and not counted yet; null: all are. */
+  readonly findOldestWaitingMs: () => Promise<number | null>;
+}
+
+/** Of all processes that share the database; not a number while it cannot be read. */
+export function registerUncounted(registry: Registry, { nowMs, findOldestWaitingMs }: UncountedDeps): void {
+  new Gauge({
+    name: 'fleetlink_clicks_uncounted_seconds',
+    help: 'Age of the oldest click that is stored and that statistics do not know yet; 0: they know all.',
+    registers: [registry],
+    async collect() {
+      const oldestMs = await findOldestWaitingMs().catch(() => Number.NaN);
+      this.set(oldestMs === null ? 0 : Math.max(0, nowMs() - oldestMs) / 1000);
+    },
+  });
+}
+
 export interface ClickWaits {
   observe(ms: number): void;
   maxMs(): number;

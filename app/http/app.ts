@@ -16,7 +16,7 @@ export interface AppDeps extends MountDeps {
 /** URLs and their queries are bounded, as bodies are. */
 const URL_LENGTH_MAX = 8192;
 
-export function createApp({ routes, answerError, corsOrigins, authenticate }: AppDeps): Express {
+export function createApp({ routes, answerError, corsOrigins, ...mountDeps }: AppDeps): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -30,7 +30,7 @@ export function createApp({ routes, answerError, corsOrigins, authenticate }: Ap
   });
   if (corsOrigins.length > 0)
     app.use(cors({ origin: [...corsOrigins], exposedHeaders: EXPOSED_HEADERS, maxAge: 600 }));
-  mountRoutes(app, routes, { authenticate });
+  mountRoutes(app, routes, mountDeps);
   app.use((request) => {
     throw new AppError('not_found', `There is nothing at ${request.path.slice(0, 200)}.`);
   });

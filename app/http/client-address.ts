@@ -15,9 +15,14 @@ export function createClientAddressReader(trusted: readonly string[]): (request:
   const isTrusted = proxyAddr.compile([...trusted]);
   return (request) => {
     if (request.socket.remoteAddress === undefined) return UNKNOWN;
-    const address = proxyAddr(request, isTrusted);
+    const address = withoutPort(proxyAddr(request, isTrusted));
     return isIP(address) === 0 ? ofConnection(request) : address;
   };
+}
+
+/** Some proxies write the port of the connection as well. */
+function withoutPort(address: string): string {
+  return /^(?:\[(?<v6>[^\]]+)\]|(?<v4>[\d.]+)):\d+$/.exec(address)?.slice(1).find(Boolean) ?? address;
 }
 
 /** Whom a connection from an address counts for. Null, nobody: many people arrive through a trusted proxy. */

@@ -10,6 +10,7 @@ import express, { type Express, type Request, type RequestHandler, type Response
 import { z } from 'zod';
 import { hasScope, type Principal, type Scope } from '../auth/api-key.ts';
 import type { Authenticator } from '../auth/authenticator.ts';
+import type { LongReads } from '../guard/long-reads.ts';
 import { toClientId } from '../guard/rate-limit.ts';
 import { AppError, type ErrorCode, type FieldFault, invalid } from '../kernel/errors.ts';
 import { exchangeOf } from './exchange.ts';
@@ -64,6 +65,8 @@ export interface Route {
   readonly replies: Readonly<Record<number, ReplyDoc>>;
   /** Beyond what every route can answer. */
   readonly errors: readonly ErrorCode[];
+  /** Reads so much that few may at a time. */
+  readonly isLong: boolean;
   handle(request: RouteRequest<unknown, unknown>): Promise<Reply>;
 }
 
@@ -83,6 +86,7 @@ interface RouteSpec<Q extends z.ZodType, B extends z.ZodType> {
   reads?: Route['reads'];
   replies: Route['replies'];
   errors?: readonly ErrorCode[];
+  isLong?: boolean;
   handle(request: RouteRequest<z.output<Q>, z.output<B>>): Promise<Reply> | Reply;
 }
 
@@ -90,7 +94,7 @@ interface RouteSpec<Q extends z.ZodType, B extends z.ZodType> {
 export function defineRoute<Q extends z.ZodType = typeof NO_QUERY, B extends z.ZodType = z.ZodUndefined>(
   spec: RouteSpec<Q, B>,
 ): Route {
-  const { query, body, bodyDoc, bodyBytesMax, reads, errors, handle, ...rest } = spec;
+  const { query, body, bodyDoc, bodyBytesMax, reads, errors = [], isLong = false, handle, ...rest } = spec;
   return {
     ...rest,
     query: query ?? NO_QUERY,
@@ -98,13 +102,15 @@ export function defineRoute<Q extends z.ZodType = typeof NO_QUERY, B extends z.Z
     ...(bodyDoc && { bodyDoc }),
     bodyBytesMax: bodyBytesMax ?? BODY_BYTES_MAX,
     reads: reads ?? [],
-    errors: errors ?? [],
+    errors: isLong ? [...errors, 'unavailable'] : errors,
+    isLong,
     handle: async (request) => handle(request as RouteRequest<z.output<Q>, z.output<B>>),
   };
 }
 
 export interface MountDeps {
   readonly authenticate: Authenticator;
+  readonly longReads: LongReads;
 }
 
 /** Mounts the routes, and for each path an answer to the methods that it does not have. */
@@ -115,7 +121,7 @@ export function mountRoutes(app: Express, routes: readonly Route[], deps: MountD
   }
 }
 
-function toHandler(route: Route, { authenticate }: MountDeps): RequestHandler {
+function toHandler(route: Route, { authenticate, longReads }: MountDeps): RequestHandler {
   const readBytes = express.raw({ type: () => true, limit: route.bodyBytesMax });
   return async (request, response) => {
     const exchange = exchangeOf(request);
@@ -127,16 +133,19 @@ function toHandler(route: Route, { authenticate }: MountDeps): RequestHandler {
     const body = route.body && check(route.body, await readJson(request, response, readBytes), faults);
     if (faults.length > 0) throw invalid(faults);
     const { params, headers } = request;
-    const reply = await route.handle({
-      params: params as Record<string, string>,
-      query,
-      body,
-      headers,
-      principal,
-      client,
-    });
+    const handle = () =>
+      route.handle({
+        params: params as Record<string, string>,
+        query,
+        body,
+        headers,
+        principal,
+        client,
+      });
+    const reply = await (route.isLong ? longReads.run(handle, () => !response.destroyed) : handle());
+    if (reply === null) return;
     if (reply.stream === undefined) send(response, reply);
-    else await sendStream(response, reply, reply.stream);
+    else await sendStream(response, reply, longReads.inPieces(reply.stream));
   };
 }
 

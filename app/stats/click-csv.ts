@@ -31,10 +31,12 @@ function toLine(cells: readonly string[]): string {
 }
 
 /**
- * A spreadsheet runs what begins like a formula, and a Referer header is whatever a client writes
- * (https://owasp.org/www-community/attacks/CSV_Injection).
+ * A spreadsheet runs what begins like a formula, also behind what another one takes for the end of a cell; and a User-Agent
+ * header is whatever a client writes (https://owasp.org/www-community/attacks/CSV_Injection).
  */
 export function toCell(text: string): string {
-  const plain = /^[=+\-@\t\r\n]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
+  const plain = text.replace(FORMULA, "$1'$2");
+  return /[",;\t\r\n]/.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
 }
+
+const FORMULA = /(^|[,;|\t\r\n])(["'\s]*[=+\-@\t\r\n])/g;

@@ -51,7 +51,10 @@ export function createClickTierStore({ open, dialect, clock }: ClickTierStoreDep
       (await write((db) => removeOldClicks(db, { beforeMs, rowsMax: ROWS_MAX }))) > 0,
     rollUpQuarters: async (beforeDay) =>
       (await write((db) => rollUpQuarters(db, { beforeDay, rowsMax: ROWS_MAX }))) > 0,
-    forgetSalts: (beforeDay) => write((db) => forgetSalts(db, beforeDay)),
+    async forgetSalts(beforeDay) {
+      await write((db) => forgetSalts(db, beforeDay));
+      await reading(dialect.eraseDeleted(open().writer));
+    },
 
     reclassify: (range) =>
       (range.isDryRun ? read : write)((db) => reclassify(db, dialect, { ...range, rowsMax: ROWS_MAX })),
@@ -125,6 +128,9 @@ async function noteSeen(db: Kysely<Tables>, segment: string, atMs: number): Prom
     .execute();
 }
 
+/** Leases are for minutes. One for longer was taken while the clock of its holder was wrong. */
+const LEASE_MS_MAX = 60 * 60 * 1000;
+
 async function takeLease(db: Kysely<Tables>, { name, holder, nowMs, forMs }: Lease): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await db
     .insertInto('leases')
@@ -133,7 +139,13 @@ async function takeLease(db: Kysely<Tables>, { name, holder, nowMs, forMs }: Lea
       conflict
         .column('name')
         .doUpdateSet({ holder, until_ms: nowMs + forMs })
-        .where((eb) => eb.or([eb('leases.holder', '=', holder), eb('leases.until_ms', '<=', nowMs)])),
+        .where((eb) =>
+          eb.or([
+            eb('leases.holder', '=', holder),
+            eb('leases.until_ms', '<=', nowMs),
+            eb('leases.until_ms', '>', nowMs + LEASE_MS_MAX),
+          ]),
+        ),
     )
     .executeTakeFirstOrThrow();
   return numInsertedOrUpdatedRows === 1n;

@@ -23,6 +23,8 @@ export interface Dialect {
   transaction<T>(db: Kysely<Tables>, work: (connection: Kysely<Tables>) => Promise<T>): Promise<T>;
   /** What the database puts off until those who wait for a commit are answered. Between transactions; never fails. */
   afterCommit(db: Kysely<Tables>): Promise<void>;
+  /** What was deleted and committed stands in no file any more, unless somebody reads it just now. */
+  eraseDeleted(db: Kysely<Tables>): Promise<void>;
   /** Undoes what was done since a savepoint. False: the transaction itself is over, and everything in it undone. */
   undoTo(connection: Kysely<Tables>, savepoint: string): Promise<boolean>;
   /** What the tables and indexes of a database take on the disk. */

@@ -60,6 +60,7 @@ function openStore(dataDir: string): Promise<Store> {
       throw new Error(`A damaged file was found and moved to ${path}.`);
     },
     onClicksMissing: () => undefined,
+    onLinksOlder: () => undefined,
   });
 }
 

@@ -31,6 +31,7 @@ t.test('failures beside the service are told once, and their end', async (t) => 
     'purged or lost clicks cannot be looked for',
     'the service level cannot be noted, and waits',
   ]);
+  t.match((await service.manage('GET', '/metrics')).body, /^fleetlink_clicks_uncounted_seconds nan$/im);
   rmdirSync(join(service.dataDir, 'clicks.db'));
   for (let minute = 0; minute < 3; minute++) {
     await service.clock.advance(MINUTE_MS);

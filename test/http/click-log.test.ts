@@ -115,7 +115,19 @@ t.test('the cursor of another question is refused', async (t) => {
 
 t.test('clicks as CSV: names, lines, and nothing that a spreadsheet would run', async (t) => {
   const { ask, file, linkId } = await startWithLink(t);
-  const referrers = ['=1+1', '+1', '-1', '@sum', '\tx', 'a"b,c', 'a=b', '6.example'];
+  const referrers = [
+    '=1+1',
+    '+1',
+    '-1',
+    '@sum',
+    '\tx',
+    'a"b,c',
+    'a=b',
+    'a;=9*9',
+    'a\t -1',
+    'b,"@x',
+    '6.example',
+  ];
   file.store([
     { ...PLAIN_CLICK, ...KNOWN, linkId, atMs: NOW_MS - 100 },
     ...referrers.map((referrer, index) => ({ ...PLAIN_CLICK, linkId, atMs: NOW_MS - 99 + index, referrer })),
@@ -130,7 +142,10 @@ t.test('clicks as CSV: names, lines, and nothing that a spreadsheet would run', 
   t.equal(headers.get('content-type'), 'text/csv; charset=utf-8');
   t.equal(headers.get('content-disposition'), 'attachment; filename="clicks-autumn.csv"');
   t.equal(headers.get('content-length'), null);
-  const cells = ["'=1+1", "'+1", "'-1", "'@sum", "'\tx", '"a""b,c"', 'a=b', '(other)'];
+  const cells = [
+    ...["'=1+1", "'+1", "'-1", "'@sum", `"'\tx"`, '"a""b,c"', 'a=b', `"a;'=9*9"`, `"a\t' -1"`, `"b,'""@x"`],
+    '(other)',
+  ];
   t.strictSame(String(body).split('\r\n'), [
     'at,reason,referrer,country,browser,os,device,language',
     '2026-01-31T11:59:59.900Z,human,news.example,DE,Firefox,Linux,desktop,de',

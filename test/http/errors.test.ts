@@ -1,7 +1,7 @@
 // Failures of ours: what a client learns of them, and what the log does.
 
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import t from 'tap';
@@ -12,6 +12,7 @@ import { createListener } from '../../app/http/listener.ts';
 import { systemClock } from '../../app/kernel/clock.ts';
 import { AppError } from '../../app/kernel/errors.ts';
 import type { Store } from '../../app/store/sqlite/open-store.ts';
+import { createFakeClock } from '../support/fake-clock.ts';
 import { type HttpService, problem, startHttp } from '../support/http.ts';
 import { sendRaw } from '../support/raw-http.ts';
 
@@ -162,7 +163,11 @@ t.test('a target that no header can carry is a defect, and not half an answer', 
 });
 
 t.test('an answer that fails half-way is cut, so that nobody takes it for a whole one', async (t) => {
-  const answerError = createErrorAnswerer({ logger: pino({ level: 'silent' }), securityHeaders: [] });
+  const answerError = createErrorAnswerer({
+    clock: createFakeClock(),
+    logger: pino({ level: 'silent' }),
+    securityHeaders: [],
+  });
   const server = createServer((request, response) => {
     attachExchange(request, {
       requestId: 'id-1',
@@ -180,6 +185,38 @@ t.test('an answer that fails half-way is cut, so that nobody takes it for a whol
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   await t.rejects(fetch(url).then((response) => response.text()));
   t.strictSame(await sendRaw(url, 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'), []);
+});
+
+t.test('what is unavailable to many at a time is logged once a second, with how many there were', (t) => {
+  const clock = createFakeClock();
+  const lines: Record<string, unknown>[] = [];
+  const logger = pino(
+    { level: 'warn' },
+    { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
+  );
+  const answerError = createErrorAnswerer({ clock, logger, securityHeaders: [] });
+  const fail = (error: Error): void => {
+    const request = { headers: {}, method: 'GET', url: '/' } as IncomingMessage;
+    attachExchange(request, { requestId: 'id', traceId: '', clientAddress: '', startedAt: 0, route: '/' });
+    answerError(request, { headersSent: true, destroy: () => undefined } as never, error);
+  };
+  const full = new AppError('unavailable', 'The disk is full.');
+  for (let time = 0; time < 5; time++) fail(full);
+  fail(new AppError('unavailable', 'Too many wait.'));
+  fail(new Error('broken'));
+  fail(new Error('broken'));
+  void clock.advance(1000);
+  fail(full);
+  fail(full);
+  t.match(lines, [
+    { level: 40, err: { message: 'The disk is full.' } },
+    { level: 40, err: { message: 'Too many wait.' } },
+    { level: 50, err: { message: 'broken' } },
+    { level: 50, err: { message: 'broken' } },
+    { level: 40, err: { message: 'The disk is full.' }, more: 4 },
+  ]);
+  t.equal(lines.length, 5);
+  t.end();
 });
 
 t.test('a connection that is gone already has no address', async (t) => {

@@ -20,6 +20,7 @@ export function openStore(
     clickDurability: 'process',
     onClicksSetAside: () => undefined,
     onClicksMissing: () => undefined,
+    onLinksOlder: () => undefined,
     ...options,
   });
 }

@@ -1,4 +1,6 @@
 // What is done for clicks at night, between processes, and what the recount finds.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { createBookkeeper } from '../../app/clicks/bookkeeper.ts';
 import { createNight, type Night, type Retention } from '../../app/clicks/night.ts';
@@ -106,6 +108,36 @@ t.test('the salts of days that are over are forgotten, soon after midnight too',
     await way();
     t.same(read(dataDir, 'select day from salts'), [DAY]);
   }
+});
+
+t.test('of a salt that is forgotten nothing is left in any file', async (t) => {
+  const dataDir = t.testdir();
+  const { store, night } = await start(t, dataDir);
+  const { salt } = store.clicks.salts.saltOf(DAY - 1);
+  const isInFiles = () =>
+    ['clicks.db', 'clicks.db-wal'].some((name) => readFileSync(join(dataDir, name)).includes(salt));
+  t.ok(isInFiles());
+  await night.forgetVisitors();
+  t.notOk(isInFiles());
+});
+
+t.test('a lease that was taken while a clock was wrong holds nobody up', async (t) => {
+  const { store } = await start(t, t.testdir());
+  const lease = { name: 'night', forMs: 600_000 };
+  t.ok(await store.tiers.takeLease({ ...lease, holder: 'one', nowMs: NOW + 200 * DAY_MS }));
+  t.ok(await store.tiers.takeLease({ ...lease, holder: 'other', nowMs: NOW }));
+  t.notOk(await store.tiers.takeLease({ ...lease, holder: 'third', nowMs: NOW + 1 }));
+});
+
+t.test('clicks are kept again from the start on after which a clock is right', async (t) => {
+  const dataDir = t.testdir();
+  const first = await start(t, dataDir);
+  await first.store.close();
+  run(dataDir, `insert into click_state values ('kept_from_ms', ${NOW + 200 * DAY_MS})`);
+  await start(t, dataDir, { clock: createFakeClock(NOW) });
+  t.same(read(dataDir, "select value from click_state where name = 'kept_from_ms'"), [NOW]);
+  await start(t, dataDir, { clock: createFakeClock(NOW + 1) });
+  t.same(read(dataDir, "select value from click_state where name = 'kept_from_ms'"), [NOW]);
 });
 
 t.test('one process works, each recounts, and both only once a day', async (t) => {

@@ -35,7 +35,10 @@ t.test('behind proxies it is the right-most address that is none of them', async
     ['', '10.0.0.1'],
     [undefined, '10.0.0.1'],
     ['198.51.100.1, not-an-address', '10.0.0.1'],
-    ['198.51.100.1:4711', '10.0.0.1'],
+    ['198.51.100.1:4711', '198.51.100.1'],
+    ['[2001:db9::5]:4711', '2001:db9::5'],
+    ['[2001:db9::5]', '10.0.0.1'],
+    ['1.2.3:4', '10.0.0.1'],
     ['198.51.100.1, <script>', '10.0.0.1'],
   ];
   for (const [forwarded, client] of cases) {

@@ -102,6 +102,23 @@ t.test('a bound that is met when all is counted is no bound', async (t) => {
   t.equal(waiting(), 0);
 });
 
+t.test(
+  'who asks while others are answered shares the next answer, which knows what came meanwhile',
+  async (t) => {
+    const { folder, asked, add } = start();
+    add(10);
+    const first = folder.catchUp();
+    add(10, 5);
+    const later = [folder.catchUp(), folder.catchUp(), folder.catchUp()];
+    t.equal(later[0], later[1]);
+    t.equal(later[1], later[2]);
+    await Promise.all([first, ...later]);
+    const runs = asked.length;
+    await folder.catchUp();
+    t.equal(asked.length, runs + 1, 'and whoever comes after it asks anew');
+  },
+);
+
 t.test('it ends after the batch in which it is over', async (t) => {
   const { folder, add, asked } = start();
   add(10_000);

@@ -45,6 +45,7 @@ export function createClickStorageRoute({ tiers, retention }: ClickStorageDeps):
     path: '/api/v1/clicks/storage',
     summary: 'What clicks take on the disk, and how long they are kept',
     access: 'admin',
+    isLong: true,
     replies: { 200: { description: 'As it is now.', schema: storageView } },
     async handle() {
       const storage = await tiers.readStorage();

@@ -31,6 +31,7 @@ export function createClickRoutes({ links, clickLog, clock, catchUp }: ClickRout
       path: `${LINK_PATH}/clicks`,
       summary: 'Single clicks of a link, newest first, as long as they are kept',
       access: 'links:read',
+      isLong: true,
       query: clicksQuery,
       replies: { 200: { description: 'A page of clicks.', schema: pageOf(clickView) } },
       errors: ['not_found'],
@@ -61,6 +62,7 @@ export function createClickRoutes({ links, clickLog, clock, catchUp }: ClickRout
       path: `${LINK_PATH}/clicks.csv`,
       summary: 'The same as CSV, oldest first',
       access: 'links:read',
+      isLong: true,
       query: clickRangeQuery,
       replies: {
         200: {

@@ -73,6 +73,7 @@ export function createLinkRoutes(deps: LinkRouteDeps): Route[] {
       path: LINKS_PATH,
       summary: 'List and search links',
       access: 'links:read',
+      isLong: true,
       query: listQuery,
       replies: {
         200: { description: 'A page. It may be short and yet not the last.', schema: pageOf(linkView) },

@@ -62,6 +62,7 @@ export function createUnknownKeysRoute(deps: UnknownKeyRouteDeps): Route {
     path: '/api/v1/unknown-keys',
     summary: 'Keys without a link that were followed most, and keys that they may have been meant to be',
     access: 'links:read',
+    isLong: true,
     query,
     replies: { 200: { description: 'The most hit first, in one page.', schema: pageOf(view) } },
     async handle({ query: { since: sinceMs = clock.nowMs() - SINCE_DEFAULT_MS, limit = LIMIT_DEFAULT } }) {

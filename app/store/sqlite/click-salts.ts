@@ -17,8 +17,6 @@ export function createSaltTable(
   connection: Database.Database,
   randomBytes: (size: number) => Buffer,
 ): SaltTable {
-  // What is thrown away must not stand in the file until its place is needed.
-  connection.pragma('secure_delete = ON');
   const find = connection.prepare<[number], string>('select salt from salts where day = ?').pluck();
   const insert = connection.prepare<[number, string]>(
     'insert into salts (day, salt) values (?, ?) on conflict (day) do nothing',

@@ -70,6 +70,11 @@ export function createSqliteDialect({ clock, random }: SqliteDialectDeps): Diale
 
     afterCommit: checkpointWhenDue,
 
+    async eraseDeleted(db) {
+      // Pages as they were lie in the WAL until it is begun anew.
+      await sql`pragma wal_checkpoint(truncate)`.execute(db);
+    },
+
     undoTo: (connection, savepoint) =>
       unlessOver(sql`rollback to savepoint ${sql.id(savepoint)}`.execute(connection)),
 

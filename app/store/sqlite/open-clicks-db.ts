@@ -213,9 +213,14 @@ async function openFile(
       const noteSeq = connection.prepare(
         "insert into click_state (name, value) values ('made_at_seq', ?) on conflict (name) do nothing",
       );
+      // A clock that was wrong may have let clicks go that were not old; from now on they are kept.
+      const noteKept = connection.prepare(
+        "update click_state set value = ? where name = 'kept_from_ms' and value > ?",
+      );
       const { readSalt, forgetBefore } = createSaltTable(connection, randomBytes);
       const enter = connection.transaction(() => {
         noteSeq.run(readSeq());
+        noteKept.run(clock.nowMs(), clock.nowMs());
         forgetBefore(Math.floor(clock.nowMs() / DAY_MS));
         return openSegment(connection, segment);
       });

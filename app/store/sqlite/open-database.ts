@@ -97,6 +97,8 @@ async function open(options: OpenDatabaseOptions): Promise<OpenDatabase> {
     connection.pragma('journal_mode = WAL');
     connection.pragma(`synchronous = ${synchronous}`);
     connection.pragma('foreign_keys = ON');
+    // What was deleted must not stand in the file until its place is needed.
+    connection.pragma('secure_delete = FAST');
     connection.pragma(`journal_size_limit = ${WAL_BYTES_MAX}`);
     return connection;
   };

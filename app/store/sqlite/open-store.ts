@@ -36,6 +36,7 @@ import { createUnknownKeyStore } from '../unknown-key-store.ts';
 import { createSqliteDialect } from './dialect.ts';
 import { type ClicksDb, type MissingClicks, openClicksDb } from './open-clicks-db.ts';
 import { type OpenDatabase, openDatabase } from './open-database.ts';
+import { raiseNumbers } from './raise-numbers.ts';
 import { createRedirectLookup } from './redirect-lookup.ts';
 
 export interface Store {
@@ -68,6 +69,8 @@ export interface OpenStoreOptions {
   readonly onClicksSetAside: (path: string, error: unknown) => void;
   /** Told what went with a clicks.db in whose place there is a new one now. */
   readonly onClicksMissing: (missing: MissingClicks) => void;
+  /** Told when links.db is older than clicks.db, as a backup that was put back alone. */
+  readonly onLinksOlder: () => void;
 }
 
 /** A key has at least one character. */
@@ -100,6 +103,7 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
     db.close();
     throw error;
   });
+  if (await raiseNumbers(db, clicks, dialect)) options.onLinksOlder();
   const { reader } = db;
   const clicksDialect: Dialect = {
     ...dialect,
