@@ -112,6 +112,7 @@ t.test('a store that does not answer is 503 with Retry-After, and a warning in t
     const lines = failureLines(service);
     t.equal(lines.length, index + 1);
     t.match(lines.at(-1), { level: 'warn', request_id: 'id-1', route, err: { message: 'SQLITE_BUSY' } });
+    await service.clock.advance(1000);
   }
 });
 
