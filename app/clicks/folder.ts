@@ -5,6 +5,7 @@
 
 import type { Clock } from '../kernel/clock.ts';
 import { nextTurn, type Pacer, type Pause } from '../kernel/portions.ts';
+import { shareRuns } from '../kernel/share-runs.ts';
 import type { ClickTiers } from './click-tiers.ts';
 
 export interface Folder {
@@ -27,9 +28,9 @@ export interface FolderDeps {
 export const CATCH_UP_MAX = 20_000;
 
 /** What a transaction should take: every redirect waits behind it. */
-const TRANSACTION_MS = 4;
+const TRANSACTION_MS = 2;
 /** Clicks of a transaction. Fewer cost more each. */
-const SLICE_MIN = 25;
+const SLICE_MIN = 10;
 const SLICE_MAX = 500;
 
 export function createFolder({ tiers, clock, pacer }: FolderDeps): Folder {
@@ -62,27 +63,6 @@ export function createFolder({ tiers, clock, pacer }: FolderDeps): Folder {
       const pause = pacer.begin(isOver);
       while (!isOver() && !(await stepTo(startedMs, pause)).isDone) await pause();
     },
-  };
-}
-
-/** One runs at a time. Who asks meanwhile shares the next one, which begins after the question. */
-function shareRuns<T>(run: () => Promise<T>): () => Promise<T> {
-  let running: Promise<T> | null = null;
-  let next: Promise<T> | null = null;
-
-  function begin(): Promise<T> {
-    next = null;
-    const begun = run().finally(() => {
-      if (running === begun) running = null;
-    });
-    running = begun;
-    return begun;
-  }
-
-  return () => {
-    if (running === null) return begin();
-    next ??= running.then(begin, begin);
-    return next;
   };
 }
 

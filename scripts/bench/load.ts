@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import autocannon from 'autocannon';
 import { findCommand } from '../requirements.ts';
 import { keyOf } from './seed.ts';
+import { loadSteadily } from './steady-load.ts';
 
 const CONNECTIONS = 64;
 const USER_AGENT =
@@ -88,33 +89,30 @@ export interface SteadyLoad extends LoadOptions {
   readonly connections?: number;
 }
 
-/**
- * Latency at a fixed rate, counted from when a request was due and not from when a slow answer let it go (coordinated omission).
- * Throws when an answer was not a redirect.
- */
+/** Latency at a fixed rate, from the moment a request was due. Throws when an answer was not a redirect. */
 export async function measureLatency(
   url: string,
-  { seconds, links, rate, connections = CONNECTIONS }: SteadyLoad,
+  { seconds, links, keys, rate, connections = CONNECTIONS }: SteadyLoad,
 ): Promise<Latency> {
-  const result = await autocannon({
-    url,
-    connections,
-    duration: seconds,
-    overallRate: rate,
-    headers: { 'user-agent': USER_AGENT },
-    requests: randomRequests(links),
-  });
-  requireRedirects(result);
-  const { p50, p99, p99_9 } = result.latency;
-  return { p50, p99, 'p99.9': p99_9 };
+  const headers = { 'User-Agent': USER_AGENT };
+  const pickPath = pathPicker(links, keys);
+  const { latencies, failures } = await loadSteadily({ url, connections, rate, seconds, headers, pickPath });
+  if (failures > 0) throw new Error(`${failures} of ${rate * seconds} answers were no redirects.`);
+  const at = (share: number): number => latencies[Math.ceil(latencies.length * share) - 1] as number;
+  const round = (ms: number): number => Math.round(ms * 10) / 10;
+  return { p50: round(at(0.5)), p99: round(at(0.99)), 'p99.9': round(at(0.999)) };
 }
 
 /** Made as they leave: a list of them would be written out for each connection before the first leaves, which takes seconds. */
-function randomRequests(links: number, keys: LoadOptions['keys'] = 'even'): autocannon.Request[] {
+function randomRequests(links: number, keys: LoadOptions['keys']): autocannon.Request[] {
+  const pickPath = pathPicker(links, keys);
+  return [{ setupRequest: (request) => ({ ...request, path: pickPath() }) }];
+}
+
+function pathPicker(links: number, keys: LoadOptions['keys'] = 'even'): () => string {
   const pick = (): number =>
     keys === 'even' ? Math.floor(Math.random() * links) : Math.floor(links ** Math.random()) - 1;
-  const pickPath = (): string => `/${keyOf(pick())}`;
-  return [{ setupRequest: (request) => ({ ...request, path: pickPath() }) }];
+  return () => `/${keyOf(pick())}`;
 }
 
 function requireRedirects(result: autocannon.Result): void {

@@ -36,7 +36,7 @@ export function openLinksDb({ dataDir, ...options }: OpenLinksDbOptions): Promis
     path: join(dataDir, 'links.db'),
     schema: LINK_SCHEMA,
     synchronous: 'FULL',
-    isCheckpointedByCaller: true,
+    walPagesMax: 0,
     ...options,
   });
 }

@@ -53,20 +53,20 @@ t.test('batches grow as long as they are quick', async (t) => {
   const { folder, asked, add, waiting } = start();
   add(20_000);
   await folder.foldAll(never);
-  t.same(asked, [25, 50, 100, 200, 400, 500]);
+  t.same(asked, [10, 20, 40, 80, 160, 320, 500, 500]);
   t.equal(waiting(), 0);
 });
 
-t.test('a transaction takes 4 ms, and four times as long as a batch nothing is done', async (t) => {
+t.test('a transaction takes 2 ms, and four times as long as a batch nothing is done', async (t) => {
   const { folder, asked, rests, add } = start({ msPerClick: 0.04 });
   add(16_000);
   await folder.foldAll(never);
-  t.same(asked, [25, 50, ...Array.from({ length: 10 }, () => 100)]);
-  t.equal(rests[3], 100 * 16 * 0.04 * 4);
+  t.same(asked, [10, 20, 40, ...Array.from({ length: 19 }, () => 50)]);
+  t.equal(rests[4], 50 * 16 * 0.04 * 4);
   const slow = start({ msPerClick: 1 });
   slow.add(1000);
   await slow.folder.foldAll(never);
-  t.same(slow.asked, [25, 25, 25], 'but a slice has 25 clicks at least');
+  t.same(slow.asked, [10, 10, 10, 10, 10, 10, 10], 'but a slice has 10 clicks at least');
 });
 
 t.test('who reads figures waits for no more than some clicks, and hears how old they are', async (t) => {

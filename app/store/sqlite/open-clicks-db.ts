@@ -71,6 +71,8 @@ interface OpenFile {
 const START_BUSY_TIMEOUT_MS = 5000;
 /** A file that is opened anew, and where figures are damaged again within this time, is set aside. */
 const REPORTED_AGAIN_MS = 60_000;
+/** 1 MB: a redirect waits for the disk when the WAL is moved, 60 ms for SQLite's own 4 MB. */
+const WAL_PAGES_MAX = 250;
 /** Damaged files that are kept. A disk that damages more of them is left to its operator. */
 const ASIDE_MAX = 10;
 
@@ -206,6 +208,7 @@ async function openFile(
     migrate: migrate === 'check' ? 'make' : migrate,
     dialect,
     synchronous: durability === 'power' ? 'FULL' : 'NORMAL',
+    walPagesMax: WAL_PAGES_MAX,
     busyTimeoutMs,
   });
   try {

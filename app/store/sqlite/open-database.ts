@@ -43,8 +43,8 @@ export interface OpenDatabaseOptions {
    * the last commits (https://www.sqlite.org/pragma.html#pragma_synchronous).
    */
   readonly synchronous: 'FULL' | 'NORMAL';
-  /** The caller moves a long WAL into the file (checkpoint.ts); if not SQLite does, inside the commit that made it long. */
-  readonly isCheckpointedByCaller?: boolean;
+  /** The commit that makes the WAL longer than so many pages moves it into the file; 0: the caller does (checkpoint.ts). */
+  readonly walPagesMax?: number;
   /** How long opening may wait for other processes, and stop everything else in this one. */
   readonly busyTimeoutMs?: number;
 }
@@ -55,6 +55,8 @@ export interface OpenDatabaseOptions {
  */
 const START_BUSY_TIMEOUT_MS = 5000;
 const NEVER_WAIT = 'busy_timeout = 0';
+/** SQLite's own default. */
+const WAL_PAGES_MAX = 1000;
 /** The WAL shrinks back to this after a burst. */
 const WAL_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -100,13 +102,13 @@ async function open(options: OpenDatabaseOptions): Promise<OpenDatabase> {
     // What was deleted must not stand in the file until its place is needed.
     connection.pragma('secure_delete = FAST');
     connection.pragma(`journal_size_limit = ${WAL_BYTES_MAX}`);
+    connection.pragma(`wal_autocheckpoint = ${options.walPagesMax ?? WAL_PAGES_MAX}`);
     return connection;
   };
   try {
     const writing = connectWriting();
     const writer = toKysely(writing);
     await migrate(writer, dialect, { mode, schema, name: path });
-    if (options.isCheckpointedByCaller) writing.pragma('wal_autocheckpoint = 0');
     const reading = connect({ readonly: true, timeout: busyTimeoutMs });
     probePages(reading);
     for (const connection of connections) connection.pragma(NEVER_WAIT);

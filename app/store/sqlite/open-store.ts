@@ -87,7 +87,7 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
     migrate,
     dialect,
     synchronous: 'FULL',
-    isCheckpointedByCaller: true,
+    walPagesMax: 0,
   });
   const clicks = await openClicksDb({
     dataDir,
