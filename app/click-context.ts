@@ -19,6 +19,7 @@ import { createReclassifier, type Reclassifier } from './clicks/reclassifier.ts'
 import { createRepeatMemory } from './clicks/repeats.ts';
 import { createVisitorHash } from './clicks/visitor.ts';
 import type { Config } from './config.ts';
+import { createSharedQuotas } from './fleet/shared-quotas.ts';
 import { createClickWaits, registerLedger, registerUncounted } from './health/click-metrics.ts';
 import { registerDrift } from './health/drift-metric.ts';
 import type { Metrics } from './health/metrics.ts';
@@ -59,6 +60,8 @@ export interface ClickContextDeps {
 const STORE_CLICKS_MAX_MS = 3000;
 /** How old figures of clicks are that nobody asks for. */
 const FOLD_EVERY_MS = 1000;
+/** How long the others wait for a host that does something for all and is gone. */
+const LEASE_MS = 30_000;
 /** How soon the clicks of a purged link begin to go. */
 const UPKEEP_EVERY_MS = 1000;
 
@@ -96,10 +99,19 @@ export function createClickContext(deps: ClickContextDeps): ClickContext {
     onWaited: waits.observe,
   });
 
+  /** What one host of a fleet does for all of them. */
+  const forAll = (name: string, work: (isOver: () => boolean) => Promise<void>) =>
+    store.sharing === null
+      ? work
+      : async (isOver: () => boolean) => {
+          const lease = { name, holder: store.clicks.segment().name, nowMs: clock.nowMs(), forMs: LEASE_MS };
+          if (await store.tiers.takeLease(lease)) await work(isOver);
+        };
+
   const folding = startBackground({
     clock,
     everyMs: FOLD_EVERY_MS,
-    work: folder.foldAll,
+    work: forAll('fold', folder.foldAll),
     onFailed: (err) => logger.error({ err }, 'clicks are stored and cannot be counted'),
     onRecovered: () => logger.info('clicks are counted again'),
   });
@@ -119,7 +131,7 @@ export function createClickContext(deps: ClickContextDeps): ClickContext {
   const upkeep = startBackground({
     clock,
     everyMs: UPKEEP_EVERY_MS,
-    work: bookkeeper.work,
+    work: forAll('upkeep', bookkeeper.work),
     onFailed: (err) => logger.error({ err }, 'purged or lost clicks cannot be looked for'),
     onRecovered: () => logger.info('purged and lost clicks are looked for again'),
   });
@@ -157,9 +169,18 @@ export function createClickContext(deps: ClickContextDeps): ClickContext {
     obeysPrivacySignals: config.CLICK_PRIVACY_SIGNALS,
   });
 
+  const record =
+    store.sharing === null
+      ? writer.record
+      : createSharedQuotas({
+          book: store.sharing.quotas,
+          record: writer.record,
+          onFailed: (err) => logger.warn({ err }, 'a limit of clicks cannot be asked for'),
+        });
+
   return {
     classify,
-    writer,
+    writer: { record, failure: writer.failure },
     folder,
     counts,
     reclassifier,

@@ -87,6 +87,13 @@ export const VARIABLES = {
     fallback: './data',
     doc: 'Folder of the databases; made when missing.',
   },
+  DATABASE_URL: {
+    rule: z.string().refine(isDatabaseUrl, 'expected postgres://user:password@host:port/database'),
+    fallback: null,
+    fallbackDoc: 'none: SQLite in DATA_DIR',
+    secret: true,
+    doc: 'The PostgreSQL that several hosts share; DATA_DIR then has a copy of the links, and clicks on their way there.',
+  },
   BASE_URL: {
     rule: origin,
     // Where PORT is at fault its own sentence says so.
@@ -261,6 +268,13 @@ function isNetwork(item: string): boolean {
   if (prefix === undefined) return true;
   // A prefix of 0 would believe whatever anybody writes.
   return /^[1-9]\d{0,2}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128);
+}
+
+function isDatabaseUrl(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  return (
+    url !== null && /^postgres(?:ql)?:$/.test(url.protocol) && url.hostname !== '' && url.pathname.length > 1
+  );
 }
 
 function isOrigin(text: string): boolean {

@@ -49,6 +49,7 @@ import { createUnknownKeysRoute } from './http/routes/unknown-keys.ts';
 import { createSecurityHeaders, pickForRedirects } from './http/security-headers.ts';
 import { startBackground } from './kernel/background.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
+import { AppError } from './kernel/errors.ts';
 import type { LineSink } from './kernel/line-batch.ts';
 import { createKeyStrategy } from './links/keys/create-key-strategy.ts';
 import { createLinkSchemas } from './links/link-schema.ts';
@@ -57,7 +58,8 @@ import { createLinkViews } from './links/link-view.ts';
 import { createSelfCheck } from './links/target.ts';
 import { createStatsReader } from './stats/read-stats.ts';
 import { createUnknownKeys } from './stats/unknown-keys.ts';
-import { openSqliteStore, type Store } from './store/sqlite/open-store.ts';
+import { openStore } from './store/open-store.ts';
+import type { Store } from './store/sqlite/open-store.ts';
 
 export interface ContextDeps {
   readonly logger: Logger;
@@ -105,7 +107,10 @@ export async function createContext(
 
   const ledger = createLedger();
   const store = wrapStore(
-    await openSqliteStore({
+    await openStore({
+      databaseUrl: config.DATABASE_URL,
+      readLoop: () => performance.eventLoopUtilization(),
+      onTrouble: (trouble, err) => logger.warn({ err }, trouble),
       dataDir: config.DATA_DIR,
       migrate: config.MIGRATE,
       clock,
@@ -169,11 +174,21 @@ export async function createContext(
     store: store.unknownKeys,
     seed: randomBytes(4).readInt32BE(),
   });
+  const sharing = (store.sharing?.work ?? []).map(({ name, everyMs, work }) =>
+    startBackground({
+      clock,
+      everyMs,
+      work,
+      onFailed: (err) => logger.warn({ err }, `the database cannot be asked to ${name}`),
+      onRecovered: () => logger.info(`the database can be asked again to ${name}`),
+    }),
+  );
   const readStats = createStatsReader({ store: store.stats, clock, catchUp: clicks.folder.catchUp });
 
   const readReadiness = createReadiness({
     clock,
     readClickFailure: clicks.writer.failure,
+    readSharedFailure: () => store.sharing?.failure() ?? null,
     drain: store.drain,
     probeStore: store.probe,
     dataDir: config.DATA_DIR,
@@ -267,11 +282,19 @@ export async function createContext(
     readClicks: clicks.readFigures,
     async close() {
       await clicks.close();
-      await sliFlushing.close();
+      await Promise.all([sliFlushing.close(), ...sharing.map(({ close }) => close())]);
       await sli.flush({ all: true }).catch((err) => logger.warn({ err }, 'the last minute was not noted'));
       await unknownKeys.flush().catch((err) => logger.warn({ err }, 'the last unknown keys were not noted'));
       await store.close();
     },
-    ensureAdminKey: (handOver) => ensureAdminKey(adminKeyDeps, { given: config.ADMIN_API_KEY, handOver }),
+    async ensureAdminKey(handOver) {
+      try {
+        await ensureAdminKey(adminKeyDeps, { given: config.ADMIN_API_KEY, handOver });
+      } catch (err) {
+        // Redirects of known links need no database.
+        if (store.sharing === null || !(err instanceof AppError)) throw err;
+        logger.warn({ err }, 'the admin API key could not be looked at; the next start does it');
+      }
+    },
   };
 }

@@ -20,6 +20,8 @@ export interface ReadinessFacts {
   readonly isDraining: boolean;
   /** Whether clicks are stored; if not they wait in memory. */
   readonly areClicksStored: boolean;
+  /** Whether the database that hosts share answers; without it known links redirect, and nothing can be changed. */
+  readonly isSharedReachable: boolean;
   /** Free space where the data lies; null when it could not be asked. */
   readonly freeBytes: number | null;
 }
@@ -28,11 +30,12 @@ export interface ReadinessFacts {
 export const FREE_BYTES_MIN = 64 * 1024 * 1024;
 
 export function decideReadiness(facts: ReadinessFacts): Readiness {
-  const { isStoreReadable, isDraining, areClicksStored, freeBytes } = facts;
+  const { isStoreReadable, isDraining, areClicksStored, isSharedReachable, freeBytes } = facts;
   if (!isStoreReadable) return { status: 'unready', reasons: ['links_db'] };
   if (isDraining) return { status: 'draining', reasons: ['drain'] };
   const reasons = [
     ...(areClicksStored ? [] : ['clicks_db']),
+    ...(isSharedReachable ? [] : ['database']),
     ...(freeBytes === null || freeBytes < FREE_BYTES_MIN ? ['disk'] : []),
   ];
   return { status: reasons.length === 0 ? 'ready' : 'degraded', reasons };
@@ -46,6 +49,8 @@ export interface ReadinessDeps {
   readonly dataDir: string;
   /** Why clicks cannot be stored at the moment; null: they are. */
   readonly readClickFailure: () => unknown;
+  /** Why the database that hosts share does not answer; null: it does, or there is none. */
+  readonly readSharedFailure: () => unknown;
   /** This process alone drains, before it stops. */
   readonly isDraining: () => boolean;
   /** Told of each change once, with what is behind it where something is. */
@@ -59,16 +64,18 @@ export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {
     const store = await readStore(deps);
     const disk = await readFreeBytes(deps.dataDir);
     const clickFailure = deps.readClickFailure();
+    const sharedFailure = deps.readSharedFailure();
     const readiness = decideReadiness({
       isStoreReadable: store.error === null,
       isDraining: deps.isDraining() || (store.drainUntilMs ?? 0) > deps.clock.nowMs(),
       areClicksStored: clickFailure === null,
+      isSharedReachable: sharedFailure === null,
       freeBytes: disk.freeBytes,
     });
     const reasons = readiness.reasons.join(' ');
     if (reasons !== told) {
       told = reasons;
-      deps.onChange(readiness, store.error ?? clickFailure ?? disk.error);
+      deps.onChange(readiness, store.error ?? clickFailure ?? sharedFailure ?? disk.error);
     }
     return readiness;
   };

@@ -72,7 +72,7 @@ async function purgeTier(db: Kysely<Tables>, kind: number, { linkId, rowsMax }: 
   const portion = sql`(select at, word, reason, clicks from click_figures
     where link_id = ${linkId} and kind = ${kind} order by at, word, reason limit ${rowsMax}) as portion`;
   const isInPortion = sql`kind = ${kind} and (at, word, reason) in (select at, word, reason from ${portion})`;
-  await addFigures(db, [sql`select ${all}, ${kind}, at, word, reason, -clicks from ${portion}`]);
+  await addFigures(db, [sql`select ${all}, ${sql.lit(kind)}, at, word, reason, -clicks from ${portion}`]);
   await sql`delete from click_figures where link_id = ${all} and ${isInPortion} and clicks = 0`.execute(db);
   const { numAffectedRows } = await sql`
     delete from click_figures where link_id = ${linkId} and ${isInPortion}`.execute(db);

@@ -29,7 +29,7 @@ export async function removeOldClicks(
   const old = sql<boolean>`id > ${from} and id <= ${(rows[0] as { last: number }).last} and at_ms < ${beforeMs}`;
   await sql`
     delete from click_figures where (link_id, kind, at, word, reason) in
-      (select link_id, ${FIGURE_KINDS.click}, at_ms, id, 0 from clicks where ${old})`.execute(db);
+      (select link_id, ${sql.lit(FIGURE_KINDS.click)}, at_ms, id, 0 from clicks where ${old})`.execute(db);
   const { numDeletedRows } = await db.deleteFrom('clicks').where(old).executeTakeFirst();
   const removed = Number(numDeletedRows);
   await noteRemoved(db, id, removed);
@@ -68,12 +68,14 @@ export async function rollUpQuarters(
     where quarter < ${beforeDay * QUARTERS_OF_DAY} order by quarter, link_id, reason limit ${rowsMax})`;
   const day = sql`(quarter / ${sql.lit(QUARTERS_OF_DAY)})`;
   await addFigures(db, [
-    sql`select link_id, ${FIGURE_KINDS.day}, ${day}, 0, reason, cast(sum(clicks) as bigint) from ${portion} as portion
+    sql`select link_id, ${sql.lit(FIGURE_KINDS.day)}, ${day}, 0, reason, cast(sum(clicks) as bigint) from ${portion} as portion
       group by link_id, ${day}, reason`,
   ]);
   const { numAffectedRows } = await sql`
     delete from click_figures where (link_id, kind, at, word, reason) in
-      (select link_id, ${FIGURE_KINDS.quarter}, quarter, 0, reason from ${portion} as portion)`.execute(db);
+      (select link_id, ${sql.lit(FIGURE_KINDS.quarter)}, quarter, 0, reason from ${portion} as portion)`.execute(
+    db,
+  );
   return Number(numAffectedRows);
 }
 

@@ -12,6 +12,8 @@ export interface Dialect {
   /** The type of a numeric primary key that we fill. */
   readonly numberType: ColumnDataType;
   readonly bytesType: ColumnDataType;
+  /** The type of texts that are compared, and put in order, by their bytes. */
+  readonly keyType: ColumnDataType | RawBuilder<unknown>;
   /** Ends the statement that makes a table whose rows lie in the order of its key. */
   readonly clustered: RawBuilder<unknown>;
   hasTable(db: Kysely<Tables>, name: string): Promise<boolean>;

@@ -41,8 +41,8 @@ export interface GroupCommitDeps {
   readonly dialect: Dialect;
   /** Throws an AppError where what is committed would be lost with this process. */
   readonly requireInPlace: () => void;
-  /** Called after each commit, before anybody is told of it. */
-  readonly onCommitted: () => void;
+  /** Called after each commit; everybody who waits for it is told of it after that, whatever becomes of it. */
+  readonly onCommitted: () => void | Promise<void>;
 }
 
 export function createGroupCommit(db: Kysely<Tables>, deps: GroupCommitDeps): GroupCommit {
@@ -77,9 +77,11 @@ export function createGroupCommit(db: Kysely<Tables>, deps: GroupCommitDeps): Gr
       for (const call of group) call.reject(translated);
       return;
     }
-    // Those who wait hear of it in a later microtask, behind onCommitted; should that fail, the calls are committed all the same.
-    for (const call of group) call.settle();
-    onCommitted();
+    try {
+      await onCommitted();
+    } finally {
+      for (const call of group) call.settle();
+    }
     await dialect.afterCommit(db);
   }
 

@@ -1,8 +1,9 @@
 // What is done with clicks beside the requests fails when clicks.db does: that is told once, and so is that it is over.
-import { rmdirSync } from 'node:fs';
+import { rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { type HttpService, makeLink, startHttp } from '../support/http.ts';
+import { makeFolder } from '../support/service.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -56,4 +57,16 @@ t.test('what cannot be stored until the end is given up, and that is told', asyn
   t.ok(told.includes('clicks were lost: they could not be stored in time'));
   t.ok(told.includes('the last minute was not noted'));
   t.ok(told.includes('the last unknown keys were not noted'));
+});
+
+t.test('a links.db that is older than the clicks beside it is told', async (t) => {
+  const dataDir = makeFolder(t);
+  const before = await startHttp(t, { dataDir });
+  const { id } = await makeLink(before.ask, { key: 'autumn', url: 'https://example.com/' });
+  await before.ask('GET', '/autumn', { key: null });
+  await before.stop();
+  for (const suffix of ['', '-wal', '-shm']) rmSync(join(dataDir, `links.db${suffix}`), { force: true });
+  const after = await startHttp(t, { dataDir });
+  t.ok(after.log().some(({ msg }) => String(msg).startsWith('links.db is older than clicks.db')));
+  t.ok((await makeLink(after.ask, { key: 'new', url: 'https://example.com/' })).id > id);
 });

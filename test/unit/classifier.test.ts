@@ -261,6 +261,6 @@ t.test('addresses have countries, private ones have none', async (t) => {
   t.match(find('2001:67c:2e8:25::/64'), /^[A-Z]{2}$/);
   const nowhere =
     '127.0.0.1 10.1.2.3 172.16.0.1 192.168.0.1 192.168.178.20 203.0.113.1 198.51.100.1 100.64.0.1 169.254.0.1 ' +
-    '::1 ::ffff:192.168.1.1 2001:db8::1 fd00:: fe80::1 unknown';
+    '::1 ::ffff:192.168.1.1 2001:db8::1 fd00:: fe80::1 5f00::1 unknown';
   for (const client of nowhere.split(' ')) t.equal(find(client), null, client);
 });

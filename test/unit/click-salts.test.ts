@@ -38,6 +38,15 @@ t.test('the salt of a day that is over is thrown away, and its bytes are', async
   t.notOk(readFileSync(join(dataDir, 'clicks.db')).includes(salt), 'not even in what is free of the file');
 });
 
+t.test('where salts come from elsewhere none is made, and one that was put there is used', async (t) => {
+  const dataDir = t.testdir();
+  const { salts, database } = await openClicks(t, { dataDir, clock, makesSalts: false });
+  t.match(salts.saltOf(TODAY), { salt: /^[0-9a-f]{32}$/, isShared: false });
+  t.same(queryClicks(dataDir, 'select day from salts'), []);
+  await database().writer.insertInto('salts').values({ day: TODAY, salt: 'given' }).execute();
+  t.same(salts.saltOf(TODAY), { salt: 'given', isShared: true });
+});
+
 t.test('a start throws away what a quiet service had left', async (t) => {
   const dataDir = t.testdir();
   (await open(t, dataDir)).salts.saltOf(TODAY);

@@ -9,6 +9,7 @@ const DEFAULTS: Config = {
   MANAGEMENT_PORT: 9100,
   MANAGEMENT_HOST: '127.0.0.1',
   DATA_DIR: './data',
+  DATABASE_URL: null,
   BASE_URL: 'http://127.0.0.1:3000',
   KEY_STRATEGY: 'random',
   KEY_LENGTH: 7,
@@ -78,6 +79,7 @@ t.test('every variable can be set, and unknown ones are left alone', async (t) =
     MANAGEMENT_PORT: '0',
     MANAGEMENT_HOST: 'localhost',
     DATA_DIR: '/var/lib/fleetlink',
+    DATABASE_URL: 'postgres://me:secret@db.example:5432/links',
     BASE_URL: 'https://sho.rt:8443',
     KEY_STRATEGY: 'hash',
     KEY_LENGTH: '32',
@@ -108,6 +110,7 @@ t.test('every variable can be set, and unknown ones are left alone', async (t) =
     MANAGEMENT_PORT: 0,
     MANAGEMENT_HOST: 'localhost',
     DATA_DIR: '/var/lib/fleetlink',
+    DATABASE_URL: 'postgres://me:secret@db.example:5432/links',
     BASE_URL: 'https://sho.rt:8443',
     KEY_STRATEGY: 'hash',
     KEY_LENGTH: 32,
@@ -199,6 +202,21 @@ for (const [name, value, sentence] of BAD_VALUES) {
     });
   });
 }
+
+t.test('a database is named by a URL, which is not shown', async (t) => {
+  for (const url of [
+    'db.internal',
+    'mysql://db/links',
+    'postgres://db',
+    'postgres://db/',
+    'postgres:///links',
+  ]) {
+    t.throws(() => parseConfig({ DATABASE_URL: url }), {
+      message:
+        'The configuration is not valid.\n  DATABASE_URL: expected postgres://user:password@host:port/database, got [secret]',
+    });
+  }
+});
 
 t.test('the value of a secret is not shown', async (t) => {
   for (const [value, sentence] of [

@@ -33,7 +33,7 @@ async function open(
     requireInPlace,
     onCommitted() {
       log.push('told');
-      onCommitted();
+      return onCommitted();
     },
   });
   const values = async () =>

@@ -15,6 +15,7 @@ t.test('readiness follows from what is known, the worst first', async (t) => {
     isStoreReadable: true,
     isDraining: false,
     areClicksStored: true,
+    isSharedReachable: true,
     freeBytes: FREE_BYTES_MIN,
   };
   t.same(decideReadiness(good), { status: 'ready', reasons: [] });
@@ -30,6 +31,10 @@ t.test('readiness follows from what is known, the worst first', async (t) => {
   t.same(decideReadiness({ ...good, areClicksStored: false, freeBytes: 0 }), {
     status: 'degraded',
     reasons: ['clicks_db', 'disk'],
+  });
+  t.same(decideReadiness({ ...good, isSharedReachable: false }), {
+    status: 'degraded',
+    reasons: ['database'],
   });
   t.same(decideReadiness({ ...good, isStoreReadable: false, isDraining: true, freeBytes: 0 }), {
     status: 'unready',
@@ -50,6 +55,7 @@ t.test('the facts are asked of the store, the clock, the process and the disk', 
       drain: drainUntil(null),
       probeStore: async () => undefined,
       dataDir,
+      readSharedFailure: () => null,
       readClickFailure: () => null,
       isDraining: () => false,
       onChange: () => undefined,
@@ -73,6 +79,7 @@ t.test('the facts are asked of the store, the clock, the process and the disk', 
   t.same(await read({ dataDir: join(dataDir, 'missing') }), { status: 'degraded', reasons: ['disk'] });
   const failure = new Error('SQLITE_FULL');
   t.same(await read({ readClickFailure: () => failure }), { status: 'degraded', reasons: ['clicks_db'] });
+  t.same(await read({ readSharedFailure: () => failure }), { status: 'degraded', reasons: ['database'] });
 });
 
 t.test('a change is told once, with what is behind it', async (t) => {
@@ -85,6 +92,7 @@ t.test('a change is told once, with what is behind it', async (t) => {
       if (error !== null) throw error;
     },
     dataDir: t.testdir(),
+    readSharedFailure: () => null,
     readClickFailure: () => null,
     isDraining: () => false,
     onChange: ({ status }, cause) => told.push([status, cause]),

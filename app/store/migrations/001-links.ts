@@ -13,7 +13,7 @@ export const linksMigration: Migration = {
       .createTable('links')
       .addColumn('id', dialect.idType, dialect.idColumn)
       .addColumn('domain', 'text', (column) => column.notNull())
-      .addColumn('key', 'text', (column) => column.notNull())
+      .addColumn('key', dialect.keyType, (column) => column.notNull())
       .addColumn('url', 'text', (column) => column.notNull())
       .addColumn('status', 'text', (column) => column.notNull())
       .addColumn('redirect_status', 'integer', (column) => column.notNull())
@@ -40,7 +40,7 @@ export const linksMigration: Migration = {
 
     await db.schema
       .createTable('link_tags')
-      .addColumn('tag', 'text', (column) => column.notNull())
+      .addColumn('tag', dialect.keyType, (column) => column.notNull())
       .addColumn('link_id', 'bigint', (column) => column.notNull().references('links.id').onDelete('cascade'))
       .addPrimaryKeyConstraint('link_tags_pk', ['tag', 'link_id'])
       .execute();
@@ -53,7 +53,7 @@ export const linksMigration: Migration = {
       .addColumn('type', 'text', (column) => column.notNull())
       .addColumn('link_id', 'bigint', (column) => column.notNull())
       .addColumn('domain', 'text', (column) => column.notNull())
-      .addColumn('key', 'text', (column) => column.notNull())
+      .addColumn('key', dialect.keyType, (column) => column.notNull())
       .addColumn('version', 'integer', (column) => column.notNull())
       .addColumn('by', 'text', (column) => column.notNull())
       .addColumn('at_ms', 'bigint', (column) => column.notNull())

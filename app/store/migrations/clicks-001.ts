@@ -152,7 +152,7 @@ export const clicksMigration: Migration = {
     await db.schema
       .createTable('unknown_keys')
       .addColumn('day', 'integer', (column) => column.notNull())
-      .addColumn('key', 'text', (column) => column.notNull())
+      .addColumn('key', dialect.keyType, (column) => column.notNull())
       .addColumn('hits', 'bigint', (column) => column.notNull())
       .addColumn('last_seen_ms', 'bigint', (column) => column.notNull())
       .addPrimaryKeyConstraint('unknown_keys_pk', ['day', 'key'])

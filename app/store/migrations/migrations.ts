@@ -3,12 +3,15 @@
 import { linksMigration } from './001-links.ts';
 import { maxClicksMigration } from './002-max-clicks.ts';
 import { clicksMigration } from './clicks-001.ts';
+import { copyMigration } from './copy-001.ts';
 import type { Schema } from './migrate.ts';
 
 export const LINK_SCHEMA: Schema = {
   stateTable: 'schema_state',
   migrations: [linksMigration, maxClicksMigration],
 };
+
+export const COPY_SCHEMA: Schema = { stateTable: 'schema_state', migrations: [copyMigration] };
 
 export const CLICK_SCHEMA: Schema = { stateTable: 'click_schema_state', migrations: [clicksMigration] };
 

@@ -5,6 +5,10 @@ import type { Salts } from '../../clicks/visitor.ts';
 
 const SALT_BYTES = 16;
 
+export function makeSalt(randomBytes: (size: number) => Buffer): string {
+  return randomBytes(SALT_BYTES).toString('hex');
+}
+
 /** Null: the salt of a day can be neither found nor stored just now. */
 export type SaltReader = (day: number) => string | null;
 
@@ -13,10 +17,8 @@ export interface SaltTable {
   forgetBefore(day: number): void;
 }
 
-export function createSaltTable(
-  connection: Database.Database,
-  randomBytes: (size: number) => Buffer,
-): SaltTable {
+/** `makeSalt` null: salts come from elsewhere. */
+export function createSaltTable(connection: Database.Database, makeSalt: (() => string) | null): SaltTable {
   const find = connection.prepare<[number], string>('select salt from salts where day = ?').pluck();
   const insert = connection.prepare<[number, string]>(
     'insert into salts (day, salt) values (?, ?) on conflict (day) do nothing',
@@ -28,7 +30,8 @@ export function createSaltTable(
       try {
         const known = find.get(day);
         if (known !== undefined) return known;
-        insert.run(day, randomBytes(SALT_BYTES).toString('hex'));
+        if (makeSalt === null) return null;
+        insert.run(day, makeSalt());
         forget.run(day);
         return find.get(day) as string;
       } catch {
@@ -50,7 +53,7 @@ export function createSalts(
     saltOf(day) {
       const shared = readReader()?.(day) ?? null;
       if (shared !== null) return { salt: shared, isShared: true };
-      if (own.day !== day) own = { day, salt: randomBytes(SALT_BYTES).toString('hex') };
+      if (own.day !== day) own = { day, salt: makeSalt(randomBytes) };
       return { salt: own.salt, isShared: false };
     },
   };

@@ -45,6 +45,7 @@ export function createSqliteDialect({ clock, random }: SqliteDialectDeps): Diale
     idColumn: (column) => column.primaryKey().autoIncrement(),
     numberType: 'integer',
     bytesType: 'blob',
+    keyType: 'text',
     clustered: sql`without rowid`,
 
     async hasTable(db, name) {

@@ -21,7 +21,7 @@ import {
   type JournalSegment,
   openSegment,
 } from './click-journal.ts';
-import { createSalts, createSaltTable, type SaltReader } from './click-salts.ts';
+import { createSalts, createSaltTable, makeSalt, type SaltReader } from './click-salts.ts';
 import { identify, type OpenDatabase, openDatabase } from './open-database.ts';
 
 export interface ClicksDb {
@@ -42,6 +42,8 @@ export interface OpenClicksDbOptions {
   readonly dialect: Dialect;
   readonly clock: Clock;
   readonly randomBytes: (size: number) => Buffer;
+  /** Whether this file has the salts of visitors; if not they are put there by whoever shares them. */
+  readonly makesSalts?: boolean;
   /** `power`: a click survives a power cut, for a disk sync each turn. */
   readonly durability: 'process' | 'power';
   /** The number of the last change of links. */
@@ -200,7 +202,16 @@ async function openFile(
   segment: JournalSegment,
   options: OpenClicksDbOptions & { busyTimeoutMs: number },
 ): Promise<OpenFile> {
-  const { migrate, dialect, clock, durability, randomBytes, readSeq, busyTimeoutMs } = options;
+  const {
+    migrate,
+    dialect,
+    clock,
+    durability,
+    randomBytes,
+    makesSalts = true,
+    readSeq,
+    busyTimeoutMs,
+  } = options;
   const database = await openDatabase({
     path,
     schema: CLICK_SCHEMA,
@@ -220,7 +231,10 @@ async function openFile(
       const noteKept = connection.prepare(
         "update click_state set value = ? where name = 'kept_from_ms' and value > ?",
       );
-      const { readSalt, forgetBefore } = createSaltTable(connection, randomBytes);
+      const { readSalt, forgetBefore } = createSaltTable(
+        connection,
+        makesSalts ? () => makeSalt(randomBytes) : null,
+      );
       const enter = connection.transaction(() => {
         noteSeq.run(readSeq());
         noteKept.run(clock.nowMs(), clock.nowMs());

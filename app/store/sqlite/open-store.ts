@@ -8,6 +8,7 @@ import type Database from 'better-sqlite3';
 import type { ApiKeyStore } from '../../auth/api-key.ts';
 import type { ClickTiers } from '../../clicks/click-tiers.ts';
 import type { PurgedLinks } from '../../clicks/purger.ts';
+import type { QuotaBook } from '../../fleet/shared-quotas.ts';
 import type { DrainStore } from '../../health/drain.ts';
 import type { LookupFigures } from '../../health/lookup-metric.ts';
 import type { SliStore } from '../../health/sli.ts';
@@ -53,9 +54,25 @@ export interface Store {
   readonly sli: SliStore;
   readonly unknownKeys: UnknownKeyStore;
   readonly nearKeys: NearKeyStore;
+  /** What hosts do that share a database; null: this is the only one. */
+  readonly sharing: Sharing | null;
   /** Reads as a redirect does; throws when that fails, or when the schema has become too new for this code. */
   probe(): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface Sharing {
+  readonly quotas: QuotaBook;
+  /** Why the shared database cannot be asked at the moment; null: it can. */
+  failure(): unknown;
+  /** To be done again and again beside the service. */
+  readonly work: readonly SharedWork[];
+}
+
+export interface SharedWork {
+  readonly name: string;
+  readonly everyMs: number;
+  readonly work: (isOver: () => boolean) => Promise<void>;
 }
 
 export interface OpenStoreOptions {
@@ -141,6 +158,7 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
       dialect: clicksDialect,
     }),
     nearKeys: createNearKeyStore({ reader, dialect }),
+    sharing: null,
     async probe() {
       db.requireInPlace();
       lookup(NO_KEY);

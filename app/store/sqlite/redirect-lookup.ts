@@ -94,9 +94,11 @@ export function createRedirectLookup(
     version = versionNow;
   }
 
+  /** Where numbers are missing there were changes that are not told of any more, such as those of a purged link. */
   function forgetChanged(): void {
     const changes = readChanges.all(seq);
-    if (changes.length < CHANGES_MAX) {
+    const next = changes[0]?.[0] ?? seq + 1;
+    if (next === seq + 1 && changes.length < CHANGES_MAX) {
       for (const [, key] of changes) remembered.delete(key);
       seq = changes.at(-1)?.[0] ?? seq;
     } else {

@@ -1,0 +1,61 @@
+/**
+ * Keeps a host's copy of the links up to date: asks the shared database for changes every second, and at once when somebody
+ * wants to be sure. Its age is counted from the beginning of the last question whose answer reached the end.
+ */
+
+import type { Clock } from '../kernel/clock.ts';
+import { shareRuns } from '../kernel/share-runs.ts';
+import type { ChangeFeed, LinkCopy } from './link-copy.ts';
+
+export interface Follower {
+  /** Resolves when everything that was committed before the call is in the copy. Throws what the database throws. */
+  catchUp(): Promise<void>;
+  /** Milliseconds since the copy was known to have every change; infinite before the first time. */
+  ageMs(): number;
+  /** The last change that the copy knows; null: none yet. */
+  position(): number | null;
+}
+
+export interface FollowerDeps {
+  readonly clock: Clock;
+  readonly copy: Pick<LinkCopy, 'readMark' | 'write' | 'clear'>;
+  readonly feed: Pick<ChangeFeed, 'readChanges' | 'readLast'>;
+  /** Told when the database knows fewer changes than the copy: it is another one, or a standby that missed some. */
+  readonly onOtherDatabase: () => void;
+}
+
+export function createFollower({ clock, copy, feed, onOtherDatabase }: FollowerDeps): Follower {
+  let wholeAtMs = Number.NEGATIVE_INFINITY;
+  let position: number | null = null;
+
+  /** A new copy begins at the end: what was before is filled in beside, or asked for key by key. */
+  async function begin(): Promise<number> {
+    const last = await feed.readLast();
+    await copy.write([], { position: last });
+    return last;
+  }
+
+  async function follow(): Promise<void> {
+    for (;;) {
+      const askedAtMs = clock.monotonicMs();
+      const from = (await copy.readMark('position')) ?? (await begin());
+      const { states, upTo, last, isEnd } = await feed.readChanges(from);
+      if (last < from) {
+        onOtherDatabase();
+        await copy.clear();
+        continue;
+      }
+      if (upTo > from) await copy.write(states, { position: upTo });
+      position = upTo;
+      if (!isEnd) continue;
+      wholeAtMs = askedAtMs;
+      return;
+    }
+  }
+
+  return {
+    catchUp: shareRuns(follow),
+    ageMs: () => clock.monotonicMs() - wholeAtMs,
+    position: () => position,
+  };
+}

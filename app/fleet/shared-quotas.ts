@@ -1,0 +1,78 @@
+/**
+ * Redirects of links with `max_clicks`, where hosts share them: each asks the shared database before it is answered, those of one
+ * link together. Without the database they are refused, because nobody can say whether the link is used up.
+ */
+
+import type { Quota } from '../clicks/click-journal.ts';
+import type { ClickWriter, Redirect } from '../clicks/click-writer.ts';
+
+/** What is used of the limits of links. */
+export interface QuotaBook {
+  /** Takes up to `count` of what is left of `clicksMax`, and resolves with how many that were. */
+  take(linkId: number, clicksMax: number, count: number): Promise<number>;
+  readUsed(linkId: number): Promise<number>;
+}
+
+export interface SharedQuotasDeps {
+  readonly book: QuotaBook;
+  readonly record: ClickWriter['record'];
+  /** Told why a limit could not be asked. */
+  readonly onFailed: (error: unknown) => void;
+}
+
+interface Limited extends Redirect {
+  readonly quota: Quota;
+}
+
+/** The click writer's `record`, which knows of no limits any more. */
+export function createSharedQuotas({ book, record, onFailed }: SharedQuotasDeps): ClickWriter['record'] {
+  /** By link, those that came while others of it are asked for. */
+  const waiting = new Map<number, Limited[]>();
+
+  function enqueue(redirect: Limited): void {
+    const { linkId } = redirect.quota;
+    const queue = waiting.get(linkId);
+    if (queue !== undefined) {
+      queue.push(redirect);
+      return;
+    }
+    void askFor(linkId, [redirect]);
+  }
+
+  async function askFor(linkId: number, first: readonly Limited[]): Promise<void> {
+    const queue: Limited[] = [];
+    waiting.set(linkId, queue);
+    for (let group = first; group.length > 0; group = queue.splice(0)) await settle(linkId, group);
+    waiting.delete(linkId);
+  }
+
+  async function settle(linkId: number, group: readonly Limited[]): Promise<void> {
+    // Of two limits, of before and after a change, the lower one: never one too many.
+    const clicksMax = Math.min(...group.map(({ quota }) => quota.clicksMax));
+    const taking = group.filter(({ quota }) => !quota.isOnlyAsked);
+    const asking = group.filter(({ quota }) => quota.isOnlyAsked);
+    await decide(taking, () => book.take(linkId, clicksMax, taking.length));
+    await decide(asking, async () => ((await book.readUsed(linkId)) < clicksMax ? asking.length : 0));
+  }
+
+  /** As many as `ask` says, the others find the limit used up. */
+  async function decide(redirects: readonly Limited[], ask: () => Promise<number>): Promise<void> {
+    if (redirects.length === 0) return;
+    try {
+      admit(redirects, await ask());
+    } catch (error) {
+      onFailed(error);
+      for (const redirect of redirects) redirect.settle('unavailable');
+    }
+  }
+
+  function admit(redirects: readonly Limited[], count: number): void {
+    for (const redirect of redirects.slice(0, count)) record({ ...redirect, quota: null });
+    for (const redirect of redirects.slice(count)) redirect.settle('spent');
+  }
+
+  return (redirect) => {
+    if (redirect.quota === null) record(redirect);
+    else enqueue(redirect as Limited);
+  };
+}

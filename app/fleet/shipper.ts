@@ -1,0 +1,58 @@
+/**
+ * Carries the clicks of this host, which are on its own disk before they are answered, into the shared database. A batch that
+ * was sent and whose answer got lost is sent again and changes nothing, so each click arrives once, whoever is killed when.
+ *
+ *   clicks.db ─▶ oldest that are not shipped ─▶ merge there, in one transaction ─▶ forget them here
+ */
+
+import type { Click } from '../clicks/click.ts';
+import { nextTurn } from '../kernel/portions.ts';
+import { shareRuns } from '../kernel/share-runs.ts';
+
+/** Clicks of one process of this host, without a gap: all between those shipped before and the last of them. */
+export interface ClickBatch {
+  /** The name of the process, which no other has. */
+  readonly segment: string;
+  readonly startedAtMs: number;
+  readonly clicks: readonly ShippedClick[];
+}
+
+export interface ShippedClick extends Click {
+  /** In its segment. */
+  readonly sequence: number;
+}
+
+/** This host's clicks.db. */
+export interface ClickOutbox {
+  /** Null: everything is shipped. */
+  readBatch(): Promise<ClickBatch | null>;
+  /** They are safe elsewhere; nothing keeps them here. */
+  forget(batch: ClickBatch): Promise<void>;
+  countWaiting(): Promise<number>;
+}
+
+export interface ClickInbox {
+  /** Stores what is not there yet, all or nothing. */
+  merge(batch: ClickBatch): Promise<void>;
+}
+
+export interface Shipper {
+  /** Ships what was stored before the call. */
+  ship(): Promise<void>;
+}
+
+export function createShipper({ outbox, inbox }: { outbox: ClickOutbox; inbox: ClickInbox }): Shipper {
+  async function ship(): Promise<void> {
+    // What comes in meanwhile is for the next time, so that this one ends.
+    let left = await outbox.countWaiting();
+    while (left > 0) {
+      const batch = await outbox.readBatch();
+      if (batch === null) return;
+      await inbox.merge(batch);
+      await outbox.forget(batch);
+      left -= batch.clicks.length;
+      await nextTurn();
+    }
+  }
+  return { ship: shareRuns(ship) };
+}

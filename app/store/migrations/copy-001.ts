@@ -1,0 +1,46 @@
+/**
+ * A host's copy of shared links: one row a key, with what a redirect needs. It looks to a redirect as links.db does, so that
+ * both are read by the same statement.
+ */
+
+import type { Migration } from './migration.ts';
+
+export const copyMigration: Migration = {
+  version: 1,
+  readableFrom: 1,
+  async up(db, dialect) {
+    // `released`: 1, no link has the key. `as_of`: the change after which that is so.
+    await db.schema
+      .createTable('links')
+      .addColumn('key', dialect.keyType, (column) => column.primaryKey())
+      .addColumn('domain', 'text', (column) => column.notNull())
+      .addColumn('released', 'integer', (column) => column.notNull())
+      .addColumn('as_of', 'bigint', (column) => column.notNull())
+      .addColumn('id', 'bigint')
+      .addColumn('url', 'text')
+      .addColumn('status', 'text')
+      .addColumn('redirect_status', 'integer')
+      .addColumn('expires_at_ms', 'bigint')
+      .addColumn('max_clicks', 'bigint')
+      .addColumn('max_clicks_seq', 'bigint')
+      .modifyEnd(dialect.clustered)
+      .execute();
+    // What was written lately, for whoever remembers links.
+    await db.schema
+      .createTable('events')
+      .addColumn('seq', dialect.idType, dialect.idColumn)
+      .addColumn('key', 'text', (column) => column.notNull())
+      .execute();
+    await db.schema
+      .createTable('sequences')
+      .addColumn('name', 'text', (column) => column.primaryKey())
+      .addColumn('value', 'bigint', (column) => column.notNull())
+      .execute();
+    // What a host remembers of itself.
+    await db.schema
+      .createTable('host_state')
+      .addColumn('name', 'text', (column) => column.primaryKey())
+      .addColumn('value', 'bigint', (column) => column.notNull())
+      .execute();
+  },
+};

@@ -1,0 +1,215 @@
+/**
+ * What a host of a fleet keeps: links, keys and everything that is counted in the shared database; on its own disk a copy of
+ * the links (copy.db), and its clicks on their way there (clicks.db). Redirects of known links need nothing but its own disk.
+ */
+
+import { join } from 'node:path';
+import { DAY_MS } from '../clicks/visitor.ts';
+import { createFiller } from '../fleet/filler.ts';
+import { createFollower } from '../fleet/follower.ts';
+import { createSaltKeeper } from '../fleet/salt-keeper.ts';
+import { createSharedLookup } from '../fleet/shared-links.ts';
+import { createShipper } from '../fleet/shipper.ts';
+import { within } from '../kernel/deadline.ts';
+import { createPacer } from '../kernel/portions.ts';
+import { createApiKeyStore } from './api-key-store.ts';
+import { createClickLog } from './click-log.ts';
+import { forgetSalts } from './click-retention.ts';
+import { createClickStats } from './click-stats.ts';
+import { createClickTierStore } from './click-tier-store.ts';
+import type { Dialect } from './dialect.ts';
+import { createGroupCommit } from './group-commit.ts';
+import { createHostStateStore } from './host-state-store.ts';
+import { createLinkStore } from './link-store.ts';
+import { COPY_SCHEMA } from './migrations/migrations.ts';
+import { createNearKeyStore } from './near-keys.ts';
+import { createChangeFeed } from './postgres/change-feed.ts';
+import { createClickInbox } from './postgres/click-inbox.ts';
+import { openPostgres } from './postgres/open-postgres.ts';
+import { createQuotaBook } from './postgres/quota-book.ts';
+import { createSharedSalts } from './postgres/shared-salts.ts';
+import { createPurgedLinks } from './purged-links.ts';
+import { createReading } from './reading.ts';
+import { createSliStore } from './sli-store.ts';
+import { createClickOutbox } from './sqlite/click-outbox.ts';
+import { makeSalt } from './sqlite/click-salts.ts';
+import { createSqliteDialect } from './sqlite/dialect.ts';
+import { createLinkCopy } from './sqlite/link-copy.ts';
+import { openClicksDb } from './sqlite/open-clicks-db.ts';
+import { openDatabase } from './sqlite/open-database.ts';
+import type { OpenStoreOptions, Store } from './sqlite/open-store.ts';
+import { createRedirectLookup } from './sqlite/redirect-lookup.ts';
+import { createUnknownKeyStore } from './unknown-key-store.ts';
+
+export interface OpenFleetStoreOptions extends OpenStoreOptions {
+  readonly databaseUrl: string;
+  /** For how long the event loop was at work, and for how long it was not. */
+  readonly readLoop: () => { readonly active: number; readonly idle: number };
+  /** Told of trouble with the shared database, or with the copy, that costs nobody an answer. */
+  readonly onTrouble: (trouble: string, error: unknown) => void;
+}
+
+/** A key has at least one character. */
+const NO_KEY = '';
+/** The copy is called stale after this: three questions went unanswered. */
+const UNREACHABLE_AFTER_MS = 5000;
+
+/** Throws StartError with one sentence for the operator. */
+export async function openFleetStore(options: OpenFleetStoreOptions): Promise<Store> {
+  const { dataDir, migrate, clock, random, randomBytes, databaseUrl, onTrouble } = options;
+  const local = createSqliteDialect({ clock, random });
+  const shared = await openPostgres({
+    url: databaseUrl,
+    migrate,
+    onBroken: (error) => onTrouble('a connection to the database broke', error),
+  });
+  const { db, links: linkDialect, clicks: clickDialect } = shared;
+  /** Whatever becomes of it is seen by its age, or tried again. */
+  const withinASecond = (work: Promise<void>): Promise<void> =>
+    within(work, { clock, ms: 1000, late: () => new Error('late') }).catch(() => undefined);
+  const closers: (() => void | Promise<void>)[] = [shared.close];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.toReversed()) await close();
+  };
+  try {
+    const copyDb = await openDatabase({
+      path: join(dataDir, 'copy.db'),
+      schema: COPY_SCHEMA,
+      // It is made of what is in the database: nothing in it is worth a step of the deploy.
+      migrate: 'auto',
+      dialect: local,
+      synchronous: 'NORMAL',
+    });
+    closers.push(copyDb.close);
+    const clicksDb = await openClicksDb({
+      ...options,
+      dialect: local,
+      durability: options.clickDurability,
+      makesSalts: false,
+      readSeq: () => 0,
+      onSetAside: options.onClicksSetAside,
+      onMissing: options.onClicksMissing,
+    });
+    closers.push(clicksDb.close);
+
+    const lookup = createRedirectLookup(copyDb.readerConnection);
+    const feed = createChangeFeed(db, linkDialect);
+    const copy = copyDb.connect((connection) => createLinkCopy({ connection, lookup, clock, random }));
+    const follower = createFollower({
+      clock,
+      copy,
+      feed,
+      onOtherDatabase: () =>
+        onTrouble('the database knows fewer changes than this host; its copy begins anew', null),
+    });
+    const pacer = createPacer({ clock, readLoop: options.readLoop });
+    const fill = createFiller({ copy, source: feed, pacer });
+    const localDialect: Dialect = {
+      ...local,
+      translateError(error) {
+        clicksDb.report(error);
+        return local.translateError(error);
+      },
+    };
+    const outbox = createClickOutbox({ open: clicksDb.database, dialect: localDialect });
+    const { ship } = createShipper({ outbox, inbox: createClickInbox(db, clickDialect) });
+    const { agree } = createSharedSalts(db, clickDialect);
+    const keepSalts = createSaltKeeper({
+      clock,
+      agree: (day) => agree(day, makeSalt(randomBytes)),
+      keep: async (day, salt) => {
+        const { writer } = clicksDb.database();
+        await local.transaction(writer, async (connection) => {
+          await connection
+            .insertInto('salts')
+            .values({ day, salt })
+            .onConflict((conflict) => conflict.column('day').doUpdateSet({ salt }))
+            .execute();
+          await forgetSalts(connection, Math.floor(clock.nowMs() / DAY_MS));
+        });
+        await local.eraseDeleted(writer);
+      },
+    });
+    const writes = createGroupCommit(db, {
+      dialect: linkDialect,
+      requireInPlace: () => undefined,
+      // Whoever made a link follows it on this host at once.
+      onCommitted: () => withinASecond(follower.catchUp()),
+    });
+    const hostWrites = createGroupCommit(copyDb.writer, {
+      dialect: local,
+      requireInPlace: copyDb.requireInPlace,
+      onCommitted: () => undefined,
+    });
+    closers.push(hostWrites.close, writes.close);
+    const tiers = createClickTierStore({
+      open: () => ({ reader: db, writer: db }),
+      dialect: clickDialect,
+      clock,
+    });
+    const reader = db;
+    // From the first second on, where the database answers.
+    await Promise.all([withinASecond(follower.catchUp()), withinASecond(keepSalts())]);
+    return {
+      links: createLinkStore({
+        reader,
+        writes,
+        dialect: linkDialect,
+        lookup: createSharedLookup({
+          clock,
+          copy,
+          feed,
+          follower,
+          staleMaxMs: Number.POSITIVE_INFINITY,
+          onCopyFailed: (error) => onTrouble('a link could not be written to the copy', error),
+        }),
+      }),
+      lookups: lookup.figures,
+      apiKeys: createApiKeyStore({ reader, writes, dialect: linkDialect }),
+      drain: createHostStateStore({ reader: copyDb.reader, writes: hostWrites, dialect: local }),
+      clicks: clicksDb,
+      stats: createClickStats({
+        links: reader,
+        readingLinks: createReading(linkDialect),
+        clicks: () => db,
+        dialect: clickDialect,
+      }),
+      clickLog: createClickLog({ clicks: () => db, dialect: clickDialect }),
+      tiers: {
+        ...tiers,
+        // What is asked of clicks is asked of all that this host has stored.
+        async fold(...args) {
+          await ship();
+          return tiers.fold(...args);
+        },
+        async listSegments() {
+          await ship();
+          return tiers.listSegments();
+        },
+      },
+      purgedLinks: createPurgedLinks({ reader, dialect: linkDialect }),
+      sli: createSliStore({ open: clicksDb.database, dialect: localDialect }),
+      unknownKeys: createUnknownKeyStore({ reader: () => db, writer: () => db, dialect: clickDialect }),
+      nearKeys: createNearKeyStore({ reader, dialect: linkDialect }),
+      sharing: {
+        quotas: createQuotaBook(db, clickDialect),
+        failure: () =>
+          follower.ageMs() > UNREACHABLE_AFTER_MS ? new Error('The shared database does not answer.') : null,
+        work: [
+          { name: 'follow the changes of links', everyMs: 1000, work: follower.catchUp },
+          { name: 'ship clicks', everyMs: 500, work: ship },
+          { name: 'fill the copy of links', everyMs: 5000, work: fill },
+          { name: 'share the salts of visitors', everyMs: 5000, work: keepSalts },
+        ],
+      },
+      async probe() {
+        copyDb.requireInPlace();
+        lookup.lookup(NO_KEY);
+      },
+      close: closeAll,
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}

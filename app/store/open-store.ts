@@ -1,0 +1,14 @@
+/** What a host keeps: everything itself, or with others in a shared database. */
+
+import { type OpenFleetStoreOptions, openFleetStore } from './open-fleet-store.ts';
+import { openSqliteStore, type Store } from './sqlite/open-store.ts';
+
+export type StoreOptions = Omit<OpenFleetStoreOptions, 'databaseUrl'> & {
+  /** Null: SQLite alone. */
+  readonly databaseUrl: string | null;
+};
+
+/** Throws StartError with one sentence for the operator. */
+export function openStore({ databaseUrl, ...options }: StoreOptions): Promise<Store> {
+  return databaseUrl === null ? openSqliteStore(options) : openFleetStore({ ...options, databaseUrl });
+}

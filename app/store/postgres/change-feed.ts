@@ -1,0 +1,121 @@
+/**
+ * What hosts ask the shared database about links. Changes are numbered inside transactions that do not overlap, so the changes
+ * that can be seen have no gap; each question is one statement and so sees one moment.
+ */
+
+import { type Kysely, sql } from 'kysely';
+import type { ChangeFeed, Changes, KeyState } from '../../fleet/link-copy.ts';
+import { type LinkStatus, PRIMARY_DOMAIN, type RedirectStatus } from '../../links/link.ts';
+import type { Dialect } from '../dialect.ts';
+import { createReading } from '../reading.ts';
+import type { Tables } from '../tables.ts';
+
+/** Changes of one portion: the copy writes them in about 5 ms. */
+const CHANGES_MAX = 500;
+
+interface StateRow {
+  readonly key: string;
+  readonly as_of: number;
+  /** Null: no link has the key. */
+  readonly id: number | null;
+  readonly url: string;
+  readonly status: string;
+  readonly redirect_status: number;
+  readonly expires_at_ms: number | null;
+  readonly max_clicks: number | null;
+  readonly max_clicks_seq: number;
+}
+
+const LAST = sql`(select value from sequences where name = 'event')`;
+const FACTS = sql`links.id, links.url, links.status, links.redirect_status, links.expires_at_ms, links.max_clicks, links.max_clicks_seq`;
+const OWNER = sql`links.domain = ${sql.lit(PRIMARY_DOMAIN)} and links.released = 0`;
+
+export interface SharedChanges extends ChangeFeed {
+  /** Links behind the id `after` in the order of ids, and whether these were the last. */
+  readPortion(after: number): Promise<Portion>;
+  /** The links that people followed most. */
+  readMostClicked(): Promise<readonly KeyState[]>;
+}
+
+export interface Portion {
+  readonly states: readonly KeyState[];
+  /** Goes on behind this id; null: it was the last portion. */
+  readonly next: number | null;
+}
+
+export function createChangeFeed(db: Kysely<Tables>, dialect: Dialect): SharedChanges {
+  const reading = createReading(dialect);
+
+  async function readChanges(position: number): Promise<Changes> {
+    const { rows } = await sql<StateRow & { up_to: number; count: number }>`
+      with changes as (select seq, key from events where seq > ${position} order by seq limit ${CHANGES_MAX}),
+        keys as (select key from changes group by key)
+      select ends.*, ${LAST} as as_of, keys.key, ${FACTS}
+      from (select max(seq) as up_to, count(*) as count from changes) as ends
+        left join keys on true left join links on links.key = keys.key and ${OWNER}`.execute(db);
+    const [first] = rows as [StateRow & { up_to: number | null; count: number }];
+    const { as_of: last, count } = first;
+    const isEnd = count < CHANGES_MAX;
+    // A purge takes the other changes of its link away, so the last one that is there need not be the last one that was.
+    const upTo = isEnd ? last : (first.up_to as number);
+    return { states: count === 0 ? [] : rows.map(toState), upTo, last, isEnd };
+  }
+
+  async function readKeys(keys: readonly string[]): Promise<readonly KeyState[]> {
+    const asked = dialect.rowsOf(
+      { key: 'text' },
+      keys.map((key) => [key]),
+    );
+    const { rows } = await sql<StateRow>`
+      select asked.key, ${LAST} as as_of, ${FACTS}
+      from ${asked} as asked left join links on links.key = asked.key and ${OWNER}`.execute(db);
+    return rows.map(toState);
+  }
+
+  async function readPortion(after: number): Promise<Portion> {
+    const { rows } = await sql<StateRow & { id: number }>`
+      select links.key, ${LAST} as as_of, ${FACTS} from links
+      where ${OWNER} and links.id > ${after} order by links.id limit ${CHANGES_MAX}`.execute(db);
+    const last = rows[CHANGES_MAX - 1];
+    return { states: rows.map(toState), next: last === undefined ? null : last.id };
+  }
+
+  async function readMostClicked(): Promise<readonly KeyState[]> {
+    const { rows } = await sql<StateRow>`
+      select links.key, ${LAST} as as_of, ${FACTS}
+      from (select link_id from click_totals where link_id > 0
+        group by link_id order by sum(clicks) desc limit ${MOST_CLICKED}) as most
+        join links on links.id = most.link_id and ${OWNER}`.execute(db);
+    return rows.map(toState);
+  }
+
+  return {
+    async readLast() {
+      const { rows } = await reading(sql<{ last: number }>`select ${LAST} as last`.execute(db));
+      return (rows[0] as { last: number }).last;
+    },
+    readChanges: (position) => reading(readChanges(position)),
+    readKeys: (keys) => reading(readKeys(keys)),
+    readPortion: (after) => reading(readPortion(after)),
+    readMostClicked: () => reading(readMostClicked()),
+  };
+}
+
+/** Most of the traffic of most services. */
+const MOST_CLICKED = 10_000;
+
+function toState(row: StateRow): KeyState {
+  const facts =
+    row.id === null
+      ? null
+      : {
+          id: row.id,
+          url: row.url,
+          status: row.status as LinkStatus,
+          redirectStatus: row.redirect_status as RedirectStatus,
+          expiresAtMs: row.expires_at_ms,
+          maxClicks: row.max_clicks,
+          maxClicksSeq: row.max_clicks_seq,
+        };
+  return { key: row.key, asOf: row.as_of, facts };
+}

@@ -1,0 +1,109 @@
+/**
+ * The database that several hosts share. It may be away for a while, also at a start: then questions fail with AppError
+ * unavailable, and the schema is looked at, and migrated where that is allowed, with the first question that gets through.
+ */
+
+import { Kysely, PostgresDialect, type PostgresPool } from 'kysely';
+import { AppError, StartError } from '../../kernel/errors.ts';
+import type { Dialect } from '../dialect.ts';
+import { type MigrateMode, migrate } from '../migrations/migrate.ts';
+import { CLICK_SCHEMA, LINK_SCHEMA } from '../migrations/migrations.ts';
+import type { Tables } from '../tables.ts';
+import { createPostgresDialect, translatePostgresError } from './dialect.ts';
+import { createPool, describeDatabase } from './pool.ts';
+
+export interface OpenPostgres {
+  readonly db: Kysely<Tables>;
+  /** For changes of links. */
+  readonly links: Dialect;
+  /** For changes of what is counted. */
+  readonly clicks: Dialect;
+  close(): Promise<void>;
+}
+
+export interface OpenPostgresOptions {
+  readonly url: string;
+  readonly migrate: MigrateMode;
+  /** Told of connections that break while nobody uses them. */
+  readonly onBroken: (error: Error) => void;
+}
+
+const CONNECTIONS_MAX = 10;
+const CONNECT_MS = 2000;
+const ANSWER_MS = 12_000;
+
+/** Throws StartError with one sentence for the operator when the database answers and this code cannot work with it. */
+export async function openPostgres({
+  url,
+  migrate: mode,
+  onBroken,
+}: OpenPostgresOptions): Promise<OpenPostgres> {
+  const pool = createPool({
+    url,
+    connectionsMax: CONNECTIONS_MAX,
+    connectMs: CONNECT_MS,
+    answerMs: ANSWER_MS,
+    onBroken,
+  });
+  const links = createPostgresDialect('links');
+  const clicks = createPostgresDialect('clicks');
+  const name = describeDatabase(url);
+  const bare = toKysely(pool);
+  const prepare = once(async () => {
+    await migrate(bare, links, { mode, schema: LINK_SCHEMA, name });
+    await migrate(bare, clicks, { mode, schema: CLICK_SCHEMA, name });
+    // Links and clicks began together: there is no change before which clicks are not known.
+    await bare
+      .insertInto('click_state')
+      .values({ name: 'made_at_seq', value: 0 })
+      .onConflict((conflict) => conflict.column('name').doNothing())
+      .execute();
+  });
+  const db = toKysely({
+    async connect() {
+      await prepare();
+      return pool.connect();
+    },
+    end: pool.end,
+  });
+  try {
+    await prepare();
+  } catch (error) {
+    const translated = translatePostgresError(error);
+    if (!(translated instanceof AppError)) {
+      await pool.end();
+      throw translated instanceof StartError
+        ? translated
+        : new StartError(explain(name, error), { cause: error });
+    }
+  }
+  return { db, links, clicks, close: () => pool.end() };
+}
+
+function toKysely(pool: PostgresPool): Kysely<Tables> {
+  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+}
+
+/** One at a time until it has succeeded, and never again. */
+function once(work: () => Promise<void>): () => Promise<void> {
+  let working: Promise<void> | null = null;
+  return () => {
+    working ??= work().catch((error: unknown) => {
+      working = null;
+      throw error;
+    });
+    return working;
+  };
+}
+
+const SENTENCES: Readonly<Record<string, string>> = {
+  '28P01': 'refuses the password. Look at DATABASE_URL.',
+  '28000': 'refuses the user. Look at DATABASE_URL.',
+  '3D000': 'does not exist. Create it, or look at DATABASE_URL.',
+  '42501': 'does not let this user make tables. Grant CREATE on the database and its schema.',
+};
+
+function explain(name: string, error: unknown): string {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return `The database ${name} ${SENTENCES[String(code)] ?? 'cannot be used.'} (${String(message)})`;
+}

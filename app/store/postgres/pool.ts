@@ -1,0 +1,73 @@
+/**
+ * Connections to PostgreSQL: few, each question with a deadline. Nothing is kept in a session (no prepared names, no settings
+ * outside a transaction), so that a pooler may stand in front.
+ */
+
+import type { PostgresPool, PostgresPoolClient } from 'kysely';
+import pg from 'pg';
+
+export interface PoolOptions {
+  /** `postgres://user:password@host:port/database`. */
+  readonly url: string;
+  readonly connectionsMax: number;
+  /** To be connected, waiting for others included. */
+  readonly connectMs: number;
+  /** For one question to be answered. */
+  readonly answerMs: number;
+  /** Told of connections that break while nobody uses them. */
+  readonly onBroken: (error: Error) => void;
+}
+
+/** Numbers of 64 bits: ours are below 2⁵³, and sums of them too. */
+const INT8 = pg.types.builtins.INT8;
+const NUMERIC = pg.types.builtins.NUMERIC;
+
+export function createPool({
+  url,
+  connectionsMax,
+  connectMs,
+  answerMs,
+  onBroken,
+}: PoolOptions): PostgresPool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: connectionsMax,
+    connectionTimeoutMillis: connectMs,
+    query_timeout: answerMs,
+    application_name: 'fleetlink',
+    keepAlive: true,
+    types: {
+      getTypeParser: ((oid: number, format?: 'text') =>
+        oid === INT8 || oid === NUMERIC
+          ? Number
+          : pg.types.getTypeParser(oid, format)) as typeof pg.types.getTypeParser,
+    },
+  });
+  pool.on('error', onBroken);
+  // One that breaks between two questions of somebody tells him with the next; an event that nobody hears would end the process.
+  pool.on('connect', (client) => client.on('error', () => undefined));
+
+  return {
+    async connect() {
+      const client = await pool.connect();
+      let isBroken = false;
+      const query = async (text: string, values: readonly unknown[]) => {
+        try {
+          return await client.query(text, [...values]);
+        } catch (error) {
+          // Whatever the server itself did not answer, such as a deadline: the next question would get this one's answer.
+          isBroken ||= !(error instanceof pg.DatabaseError);
+          throw error;
+        }
+      };
+      return { query, release: () => client.release(isBroken) } as unknown as PostgresPoolClient;
+    },
+    end: () => pool.end(),
+  };
+}
+
+/** Without its password, for sentences. */
+export function describeDatabase(url: string): string {
+  const { host, pathname } = new URL(url);
+  return `${host}${pathname}`;
+}

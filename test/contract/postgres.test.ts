@@ -1,0 +1,63 @@
+// Runs the contract suites on a real PostgreSQL.
+
+import type { Test } from 'tap';
+import t from 'tap';
+import { createApiKeyStore } from '../../app/store/api-key-store.ts';
+import { createGroupCommit } from '../../app/store/group-commit.ts';
+import { createHostStateStore } from '../../app/store/host-state-store.ts';
+import { createLinkStore } from '../../app/store/link-store.ts';
+import { createChangeFeed } from '../../app/store/postgres/change-feed.ts';
+import { openPostgres } from '../../app/store/postgres/open-postgres.ts';
+import { type PostgresServer, startPostgres } from '../support/postgres.ts';
+import { requireCommand } from '../support/requirement.ts';
+import { testApiKeyStore } from './api-key-store.ts';
+import { testLinkList } from './link-list.ts';
+import { testLinkStore } from './link-store.ts';
+import { testLinkStoreModel, testRevertProperty } from './link-store-model.ts';
+import type { OpenedStore } from './store.ts';
+
+let server: PostgresServer;
+
+async function openShared(t: Test): Promise<OpenedStore> {
+  return open(t, await server.createDatabase(t));
+}
+
+async function open(t: Test, url: string): Promise<OpenedStore> {
+  const {
+    db,
+    links: dialect,
+    close: end,
+  } = await openPostgres({ url, migrate: 'auto', onBroken: () => undefined });
+  const writes = createGroupCommit(db, {
+    dialect,
+    requireInPlace: () => undefined,
+    onCommitted: () => undefined,
+  });
+  let closing: Promise<void> | null = null;
+  const close = (): Promise<void> => {
+    closing ??= writes.close().then(end);
+    return closing;
+  };
+  t.teardown(close);
+  const deps = { reader: db, writes, dialect };
+  const feed = createChangeFeed(db, dialect);
+  return {
+    links: createLinkStore({
+      ...deps,
+      lookup: async (key) => (await feed.readKeys([key]))[0]?.facts ?? null,
+    }),
+    apiKeys: createApiKeyStore(deps),
+    drain: createHostStateStore(deps),
+    close,
+    openAgain: () => open(t, url),
+  };
+}
+
+if (requireCommand(t, 'initdb')) {
+  server = await startPostgres(t);
+  await testLinkStore(t, 'PostgreSQL', openShared);
+  await testLinkList(t, 'PostgreSQL', openShared);
+  await testLinkStoreModel(t, 'PostgreSQL', openShared);
+  await testRevertProperty(t, 'PostgreSQL', openShared);
+  await testApiKeyStore(t, 'PostgreSQL', openShared);
+}

@@ -1,0 +1,300 @@
+// Hosts that share a PostgreSQL: two services with a folder each.
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import t, { type Test } from 'tap';
+import { systemClock } from '../../app/kernel/clock.ts';
+import { queryClicks } from '../support/clicks.ts';
+import type { FakeClock } from '../support/fake-clock.ts';
+import { type HttpService, makeLink, startHttp } from '../support/http.ts';
+import { type PostgresServer, startPostgres } from '../support/postgres.ts';
+import { requireCommand } from '../support/requirement.ts';
+import { until } from '../support/until.ts';
+
+const BROWSER = { 'user-agent': 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0' };
+const TARGET = 'https://example.com/1';
+/** Databases have no fake clock. */
+const REAL_CLOCK: FakeClock = {
+  ...systemClock,
+  advance: systemClock.sleep,
+  moveWall: () => {
+    throw new Error('Nobody sets the clock of this machine.');
+  },
+};
+/** How soon a change is known on every host. */
+const SEEN_WITHIN_MS = 5000;
+
+let server: PostgresServer;
+
+async function startHosts(t: Test): Promise<[HttpService, HttpService]> {
+  const env = { DATABASE_URL: await server.createDatabase(t) };
+  return [await startHttp(t, { env, clock: REAL_CLOCK }), await startHttp(t, { env, clock: REAL_CLOCK })];
+}
+
+async function follow(service: HttpService, key: string, headers: Record<string, string> = BROWSER) {
+  const { status, headers: answered } = await service.ask('GET', `/${key}`, { key: null, headers });
+  return { status, target: answered.get('location') };
+}
+
+async function statsOf(service: HttpService, key: string): Promise<{ clicks: number; visitors: number }> {
+  const { body } = await service.ask('GET', `/api/v1/links/${key}/stats?reason=all`);
+  return (body as { totals: { clicks: number; visitors: number } }).totals;
+}
+
+function countCopied(dataDir: string): number {
+  const db = new Database(join(dataDir, 'copy.db'), { readonly: true });
+  try {
+    return db.prepare<[], number>('select count(*) from links').pluck().get() as number;
+  } finally {
+    db.close();
+  }
+}
+
+async function main(): Promise<void> {
+  server = await startPostgres(t);
+
+  await t.test('a link is followed on every host, at once; a change within five seconds', async (t) => {
+    const [one, other] = await startHosts(t);
+    t.equal((await follow(other, 'autumn')).status, 404, 'and nobody remembers that there was none');
+    await makeLink(one.ask, { key: 'autumn', url: TARGET });
+    for (const host of [one, other]) t.same(await follow(host, 'autumn'), { status: 302, target: TARGET });
+    const url = 'https://example.com/2';
+    await one.ask('PATCH', '/api/v1/links/autumn', { body: { url } });
+    t.equal((await follow(one, 'autumn')).target, url, 'on the host that made it at once');
+    await until(
+      'the other host knows',
+      async () => (await follow(other, 'autumn')).target === url,
+      SEEN_WITHIN_MS,
+    );
+    t.match((await other.ask('GET', '/api/v1/links/autumn')).body, { url, version: 2 });
+    await other.ask('DELETE', '/api/v1/links/autumn');
+    t.equal((await follow(other, 'autumn')).status, 410);
+    await until('it is gone', async () => (await follow(one, 'autumn')).status === 410, SEEN_WITHIN_MS);
+  });
+
+  await t.test('of two hosts that want one key, one gets it', async (t) => {
+    const hosts = await startHosts(t);
+    for (let round = 0; round < 20; round++) {
+      const answers = await Promise.all(
+        hosts.map(({ ask }, index) =>
+          ask('POST', '/api/v1/links', { body: { key: `key${round}`, url: `https://example.com/${index}` } }),
+        ),
+      );
+      t.same(answers.map(({ status }) => status).toSorted(), [201, 409]);
+    }
+  });
+
+  await t.test('clicks of all hosts are counted together, whichever is asked', async (t) => {
+    const hosts = await startHosts(t);
+    await makeLink(hosts[0].ask, { key: 'autumn', url: TARGET });
+    for (let time = 0; time < 10; time++) {
+      for (const host of hosts)
+        t.equal((await follow(host, 'autumn', { 'user-agent': `${time}` })).status, 302);
+    }
+    await until('both are counted', async () => (await statsOf(hosts[0], 'autumn')).clicks === 20);
+    t.equal((await statsOf(hosts[1], 'autumn')).clicks, 20);
+    t.match((await hosts[1].ask('GET', '/api/v1/links/autumn')).body, { key: 'autumn' });
+    for (const { dataDir } of hosts) {
+      await until('it is shipped', () => queryClicks(dataDir, 'select 1 from clicks').length === 0);
+    }
+  });
+
+  await t.test('a visitor is the same on every host', async (t) => {
+    const hosts = await startHosts(t);
+    await makeLink(hosts[0].ask, { key: 'autumn', url: TARGET });
+    for (const host of hosts) await follow(host, 'autumn');
+    await until('both are counted', async () => (await statsOf(hosts[0], 'autumn')).clicks === 2);
+    t.equal((await statsOf(hosts[0], 'autumn')).visitors, 1);
+  });
+
+  await t.test('a limit is used up once, on all hosts together', async (t) => {
+    const hosts = await startHosts(t);
+    await makeLink(hosts[0].ask, { key: 'few', url: TARGET, max_clicks: 25 });
+    await until(
+      'both know it',
+      async () => (await hosts[1].ask('HEAD', '/few', { key: null })).status === 302,
+    );
+    const answers = await Promise.all(
+      Array.from({ length: 60 }, (_, index) => follow(hosts[index % 2] as HttpService, 'few')),
+    );
+    t.equal(answers.filter(({ status }) => status === 302).length, 25);
+    t.equal(answers.filter(({ status }) => status === 410).length, 35);
+    for (const host of hosts) t.equal((await host.ask('HEAD', '/few', { key: null })).status, 410);
+    t.match((await hosts[1].ask('GET', '/api/v1/links/few')).body, { max_clicks: 25, max_clicks_used: 25 });
+  });
+
+  await t.test('whatever is asked of clicks is answered from the database that is shared', async (t) => {
+    const [one, other] = await startHosts(t);
+    await makeLink(one.ask, { key: 'autumn', url: TARGET, tags: ['print'] });
+    const get = async (path: string) => (await other.ask('GET', `/api/v1${path}`)).body as never;
+    for (const headers of [BROWSER, { 'user-agent': 'curl/8.7.1', referer: 'https://a.example/x' }]) {
+      await follow(one, 'autumn', headers);
+    }
+    t.equal((await follow(one, 'autum')).status, 404);
+    await until('both are counted', async () => (await statsOf(other, 'autumn')).clicks === 2);
+    t.match(await get('/stats?tag=print&reason=all&interval=hour&tz=Asia/Kolkata'), {
+      totals: { clicks: 2, by_reason: { human: 1, bot: 1 }, visitors: 1 },
+      top: { referrers: [{ value: 'a.example' }, { value: null }] },
+    });
+    t.equal(((await get('/links/autumn/clicks')) as { items: unknown[] }).items.length, 2);
+    t.match((await other.ask('GET', '/api/v1/links/autumn/clicks.csv')).body, /,bot,a\.example,/);
+    t.match(await get('/clicks/storage'), { bytes: Number, clicks: { rows: 2, waiting: 0 } });
+    t.match(await get('/links?q=autu'), { items: [{ key: 'autumn', clicks: 1 }] });
+    await one.ask('GET', '/api/v1/unknown-keys');
+    t.match(await get('/unknown-keys'), { items: [{ key: 'autum', near: ['autumn'] }] });
+    t.equal((await other.ask('POST', '/api/v1/clicks:reclassify', { body: {} })).status, 202);
+    await until(
+      'it is done',
+      async () => ((await get('/clicks:reclassify')) as { status: string }).status === 'done',
+    );
+    t.match(await get('/clicks:reclassify'), { read: 2, changed: [] });
+    await other.ask('DELETE', '/api/v1/links/autumn?purge=true');
+    await until('its clicks are gone', async () => {
+      const { totals } = (await get('/stats?reason=all')) as { totals: { clicks: number } };
+      return totals.clicks === 0;
+    });
+  });
+
+  await t.test('a host whose database is another one begins anew', async (t) => {
+    const dataDir = t.testdir();
+    const start = async () =>
+      startHttp(t, { dataDir, env: { DATABASE_URL: await server.createDatabase(t) }, clock: REAL_CLOCK });
+    const before = await start();
+    for (const key of ['one', 'two', 'three']) await makeLink(before.ask, { key, url: TARGET });
+    t.equal((await follow(before, 'one')).status, 302);
+    await before.stop();
+    const after = await start();
+    t.equal((await follow(after, 'one')).status, 404);
+    t.match(
+      after.log().find(({ msg }) => String(msg).includes('fewer changes')),
+      { level: 'warn' },
+    );
+    await makeLink(after.ask, { key: 'one', url: 'https://example.com/new' });
+    t.equal((await follow(after, 'one')).target, 'https://example.com/new');
+  });
+
+  await t.test('a new host knows the links that were there, without asking for each', async (t) => {
+    const env = { DATABASE_URL: await server.createDatabase(t) };
+    const first = await startHttp(t, { env, clock: REAL_CLOCK });
+    await makeLink(first.ask, { key: 'autumn', url: TARGET });
+    const second = await startHttp(t, { env, clock: REAL_CLOCK });
+    await until('its copy is filled', () => countCopied(second.dataDir) === 1);
+    t.same(await follow(second, 'autumn'), { status: 302, target: TARGET });
+  });
+
+  await t.test(
+    'any number of changes reach the other hosts, and any number of links a new one',
+    async (t) => {
+      const env = { DATABASE_URL: await server.createDatabase(t), KEY_CREATES_PER_MINUTE: '0' };
+      const one = await startHttp(t, { env, clock: REAL_CLOCK });
+      const other = await startHttp(t, { env, clock: REAL_CLOCK });
+      const links = Array.from({ length: 700 }, (_, index) => ({
+        key: `k${index}`,
+        url: `${TARGET}/${index}`,
+      }));
+      t.equal((await one.ask('POST', '/api/v1/links:batch', { body: { links } })).status, 201);
+      const third = await startHttp(t, { env, clock: REAL_CLOCK });
+      for (const { dataDir } of [other, third]) {
+        await until('all are there', () => countCopied(dataDir) === 700);
+      }
+      t.equal((await follow(third, 'k699')).target, `${TARGET}/699`);
+    },
+  );
+
+  await t.test('a host starts without its database, and has it when it comes', async (t) => {
+    const env = { DATABASE_URL: await server.createDatabase(t) };
+    await server.kill();
+    const host = await startHttp(t, { env, clock: REAL_CLOCK });
+    t.match((await host.ask('GET', '/readyz')).body, { status: 'degraded', reasons: ['database'] });
+    t.equal((await follow(host, 'autumn')).status, 503);
+    t.ok(host.log().some(({ msg }) => String(msg).startsWith('the admin API key could not be looked at')));
+    await server.start();
+    await until('it is ready', async () => {
+      const { body } = await host.ask('GET', '/readyz');
+      return (body as { status: string }).status === 'ready';
+    });
+    t.equal((await follow(host, 'autumn')).status, 404);
+  });
+
+  await t.test('clicks that cannot be read wait, and are shipped when they can', async (t) => {
+    const [host] = await startHosts(t);
+    await makeLink(host.ask, { key: 'autumn', url: TARGET });
+    const db = new Database(join(host.dataDir, 'clicks.db'));
+    t.teardown(() => db.close());
+    db.exec('alter table segments rename to gone');
+    t.equal((await follow(host, 'autumn')).status, 302);
+    await until('it is told', () =>
+      host.log().some(({ msg }) => msg === 'the database cannot be asked to ship clicks'),
+    );
+    db.exec('alter table gone rename to segments');
+    await until('it is counted', async () => (await statsOf(host, 'autumn')).clicks === 1);
+  });
+
+  await t.test('a drain is of one host', async (t) => {
+    const [one, other] = await startHosts(t);
+    t.equal((await one.manage('POST', '/drain')).status, 200);
+    t.same(
+      [(await one.ask('GET', '/readyz')).status, (await other.ask('GET', '/readyz')).status],
+      [503, 200],
+    );
+    t.equal((await one.manage('DELETE', '/drain')).status, 200);
+    t.equal((await one.ask('GET', '/readyz')).status, 200);
+  });
+
+  await t.test('a copy that cannot be written costs no redirect', async (t) => {
+    const [one, other] = await startHosts(t);
+    const db = new Database(join(other.dataDir, 'copy.db'));
+    t.teardown(() => db.close());
+    await makeLink(one.ask, { key: 'autumn', url: TARGET });
+    db.exec('alter table sequences rename to gone; alter table events rename to away');
+    t.same(await follow(other, 'autumn'), { status: 302, target: TARGET });
+    db.exec('alter table gone rename to sequences; alter table away rename to events');
+    t.ok(other.log().some(({ msg }) => msg === 'a link could not be written to the copy'));
+  });
+
+  await t.test('a start that fails leaves nothing open', async (t) => {
+    const dataDir = t.testdir({ 'copy.db': {} });
+    const env = { DATABASE_URL: await server.createDatabase(t) };
+    await t.rejects(startHttp(t, { dataDir, env, clock: REAL_CLOCK }), { name: 'StartError' });
+  });
+
+  for (const [kind, take, giveBack] of [
+    ['is killed', () => server.kill(), () => server.start()],
+    ['does not answer', async () => server.freeze(), async () => server.thaw()],
+  ] as const) {
+    await t.test(
+      `while the database ${kind} known links redirect, and nothing else is pretended`,
+      async (t) => {
+        const [host] = await startHosts(t);
+        await makeLink(host.ask, { key: 'autumn', url: TARGET });
+        await makeLink(host.ask, { key: 'few', url: TARGET, max_clicks: 5 });
+        t.equal((await follow(host, 'autumn')).status, 302);
+        t.equal((await follow(host, 'few')).status, 302);
+        await take();
+        try {
+          for (let time = 0; time < 20; time++) t.equal((await follow(host, 'autumn')).status, 302);
+          t.equal((await follow(host, 'never-seen')).status, 503);
+          t.equal((await follow(host, 'few')).status, 503);
+          t.equal((await host.ask('POST', '/api/v1/links', { body: { url: TARGET } })).status, 503);
+          await until('it says so', async () => {
+            const { status, body } = await host.ask('GET', '/readyz');
+            return status === 200 && (body as { reasons: string[] }).reasons.includes('database');
+          });
+        } finally {
+          await giveBack();
+        }
+        await until('it is ready again', async () => {
+          const { body } = await host.ask('GET', '/readyz');
+          return (body as { status: string }).status === 'ready';
+        });
+        t.equal((await follow(host, 'never-seen')).status, 404);
+        t.equal((await follow(host, 'few')).status, 302);
+        await until(
+          'what was clicked meanwhile is counted',
+          async () => (await statsOf(host, 'autumn')).clicks === 21,
+        );
+      },
+    );
+  }
+}
+
+if (requireCommand(t, 'initdb')) await main();

@@ -1,0 +1,61 @@
+// Clicks of a host on their way into a shared database, on a real clicks.db.
+import t, { type Test } from 'tap';
+import { systemClock } from '../../app/kernel/clock.ts';
+import { createClickOutbox } from '../../app/store/sqlite/click-outbox.ts';
+import { createSqliteDialect } from '../../app/store/sqlite/dialect.ts';
+import { clickOn } from '../support/click-tables.ts';
+import { openClicks, queryClicks } from '../support/clicks.ts';
+import { createFakeClock } from '../support/fake-clock.ts';
+
+async function open(t: Test, dataDir: string) {
+  const clicks = await openClicks(t, { dataDir, clock: createFakeClock() });
+  const dialect = createSqliteDialect({ clock: systemClock, random: Math.random });
+  const append = (count: number) =>
+    clicks.journal.append(
+      Array.from({ length: count }, () => ({
+        click: clickOn(1, 5, { agent: 'curl', country: 'DE' }),
+        quota: null,
+      })),
+    );
+  return { clicks, append, outbox: createClickOutbox({ open: clicks.database, dialect }) };
+}
+
+const countRows = (dataDir: string) => queryClicks(dataDir, 'select 1 from clicks').length;
+
+t.test('clicks leave in batches, in their order, and are forgotten once they are safe', async (t) => {
+  const dataDir = t.testdir();
+  const { outbox, append, clicks } = await open(t, dataDir);
+  t.equal(await outbox.readBatch(), null);
+  append(700);
+  t.equal(await outbox.countWaiting(), 700);
+  const first = await outbox.readBatch();
+  t.same(await outbox.readBatch(), first, 'the same until they are forgotten');
+  t.match(first, { segment: clicks.segment().name, clicks: { length: 500 } });
+  t.match(first?.clicks[0], { ...clickOn(1, 5, { agent: 'curl', country: 'DE' }), sequence: 1 });
+  await outbox.forget(first as NonNullable<typeof first>);
+  t.equal(countRows(dataDir), 200);
+  const second = await outbox.readBatch();
+  t.same([second?.clicks.length, second?.clicks[0]?.sequence], [200, 501]);
+  await outbox.forget(second as NonNullable<typeof second>);
+  await outbox.forget(first as NonNullable<typeof first>);
+  t.equal(await outbox.readBatch(), null, 'a batch that is late changes nothing');
+  append(1);
+  t.match(await outbox.readBatch(), { clicks: [{ sequence: 701 }] });
+});
+
+t.test('what a process left that is gone leaves too', async (t) => {
+  const dataDir = t.testdir();
+  const gone = await open(t, dataDir);
+  gone.append(3);
+  gone.clicks.close();
+  const { outbox, append } = await open(t, dataDir);
+  append(2);
+  const segments: (string | undefined)[] = [];
+  for (let batch = await outbox.readBatch(); batch !== null; batch = await outbox.readBatch()) {
+    segments.push(`${batch.segment} ${batch.clicks.length}`);
+    await outbox.forget(batch);
+  }
+  t.equal(segments.length, 2);
+  t.equal(segments[0], `${gone.clicks.segment().name} 3`);
+  t.equal(countRows(dataDir), 0);
+});

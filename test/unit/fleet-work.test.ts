@@ -1,0 +1,198 @@
+// What hosts of a fleet do beside the service: filling a copy, shipping clicks, sharing limits and salts.
+import t from 'tap';
+import type { Redirect } from '../../app/clicks/click-writer.ts';
+import { DAY_MS } from '../../app/clicks/visitor.ts';
+import { createFiller } from '../../app/fleet/filler.ts';
+import { FILLED, type KeyState } from '../../app/fleet/link-copy.ts';
+import { createSaltKeeper } from '../../app/fleet/salt-keeper.ts';
+import { createSharedQuotas } from '../../app/fleet/shared-quotas.ts';
+import { type ClickBatch, createShipper } from '../../app/fleet/shipper.ts';
+import { nextTurn } from '../../app/kernel/portions.ts';
+import { createFakeClock } from '../support/fake-clock.ts';
+import { createIdlePacer } from '../support/pacer.ts';
+
+const never = () => false;
+
+function stateOf(id: number): KeyState {
+  return { key: `k${id}`, asOf: 1, facts: null };
+}
+
+/** Links with the ids 1 to `count`, of which the last few are followed most. */
+function startFilling(count: number) {
+  const written: string[][] = [];
+  let filledTo: number | null = null;
+  const clock = createFakeClock();
+  const fill = createFiller({
+    pacer: createIdlePacer({ ...clock, sleep: async () => undefined }),
+    copy: {
+      readMark: async () => filledTo,
+      async write(states, marks = {}) {
+        written.push(states.map(({ key }) => key));
+        filledTo = marks.filled_to ?? filledTo;
+      },
+    },
+    source: {
+      readMostClicked: async () => [stateOf(count), stateOf(count - 1)],
+      async readPortion(after) {
+        const ids = [after + 1, after + 2].filter((id) => id <= count);
+        const last = ids.at(-1) ?? after;
+        return { states: ids.map(stateOf), next: last >= count ? null : last };
+      },
+    },
+  });
+  return { fill, written, filledTo: () => filledTo };
+}
+
+t.test('a copy is filled with what is followed most, then with all', async (t) => {
+  const { fill, written, filledTo } = startFilling(5);
+  await fill(never);
+  t.same(written, [['k5', 'k4'], [], ['k1', 'k2'], ['k3', 'k4'], ['k5']]);
+  t.equal(filledTo(), FILLED);
+  await fill(never);
+  t.equal(written.length, 5, 'once');
+});
+
+t.test('filling goes on where it was', async (t) => {
+  const { fill, written, filledTo } = startFilling(5);
+  await fill(() => true);
+  t.equal(filledTo(), null);
+  await fill(() => filledTo() === 2);
+  t.equal(filledTo(), 2);
+  const before = written.length;
+  await fill(never);
+  t.same(written.slice(before), [['k3', 'k4'], ['k5']]);
+});
+
+t.test('clicks are shipped in batches, and forgotten once they are there', async (t) => {
+  const log: string[] = [];
+  const waiting = [3, 2, 4];
+  let isFailing = true;
+  const batchOf = (clicks: number) =>
+    ({ segment: 's', startedAtMs: 0, clicks: Array(clicks).fill({}) }) as ClickBatch;
+  const { ship } = createShipper({
+    outbox: {
+      countWaiting: async () => waiting.reduce((sum, clicks) => sum + clicks, 0),
+      readBatch: async () => (waiting[0] === undefined ? null : batchOf(waiting[0])),
+      async forget({ clicks }) {
+        log.push(`forget ${clicks.length}`);
+        waiting.shift();
+      },
+    },
+    inbox: {
+      async merge({ clicks }) {
+        if (isFailing) throw new Error('gone');
+        log.push(`merge ${clicks.length}`);
+        // More come while it ships.
+        waiting.push(9);
+      },
+    },
+  });
+  await t.rejects(ship(), { message: 'gone' });
+  isFailing = false;
+  await ship();
+  t.same(log, ['merge 3', 'forget 3', 'merge 2', 'forget 2', 'merge 4', 'forget 4']);
+  waiting.length = 0;
+  await ship();
+  t.equal(log.length, 6);
+});
+
+t.test('what another process has shipped meanwhile is not looked for', async (t) => {
+  const { ship } = createShipper({
+    outbox: {
+      countWaiting: async () => 1,
+      readBatch: async () => null,
+      forget: () => Promise.reject(new Error('forgotten')),
+    },
+    inbox: { merge: () => Promise.reject(new Error('merged')) },
+  });
+  await ship();
+  t.pass();
+});
+
+function startQuotas(answer: (count: number) => Promise<number>) {
+  const taken: number[] = [];
+  const fates: string[] = [];
+  const told: unknown[] = [];
+  const record = createSharedQuotas({
+    book: {
+      take(_linkId, clicksMax, count) {
+        taken.push(count);
+        return answer(Math.min(count, clicksMax));
+      },
+      readUsed: () => answer(3),
+    },
+    record(redirect) {
+      if (redirect.quota !== null) throw new Error('It asks for a limit.');
+      redirect.settle('redirect');
+    },
+    onFailed: (error) => told.push(error),
+  });
+  const ask = (name: string, clicksMax: number | null, isOnlyAsked = false) => {
+    const quota = clicksMax === null ? null : { linkId: 1, clicksMax, setBySeq: 1, isOnlyAsked };
+    const settle = (fate: string) => void fates.push(`${name} ${fate}`);
+    record({ click: null, exclusion: null, quota, settle } as Redirect);
+  };
+  return { ask, taken, fates, told };
+}
+
+const settled = async () => {
+  for (let turn = 0; turn < 5; turn++) await nextTurn();
+};
+
+t.test('redirects of one limit are asked for together', async (t) => {
+  const { ask, taken, fates } = startQuotas(async (count) => count);
+  ask('free', null);
+  t.same(fates, ['free redirect']);
+  for (const name of ['a', 'b', 'c', 'd']) ask(name, 2);
+  await settled();
+  t.same(taken, [1, 3]);
+  t.same(fates.slice(1), ['a redirect', 'b redirect', 'c redirect', 'd spent']);
+  ask('late', 2);
+  await settled();
+  t.same(taken, [1, 3, 1]);
+});
+
+t.test('who only asks uses nothing up', async (t) => {
+  const { ask, taken, fates } = startQuotas(async (count) => count);
+  ask('enough', 4, true);
+  await settled();
+  ask('spent', 3, true);
+  await settled();
+  t.same(fates, ['enough redirect', 'spent spent']);
+  t.same(taken, []);
+});
+
+t.test('a limit that cannot be asked for refuses', async (t) => {
+  const { ask, fates, told } = startQuotas(() => Promise.reject(new Error('gone')));
+  ask('a', 2);
+  await settled();
+  t.same(fates, ['a unavailable']);
+  t.match(told, [{ message: 'gone' }]);
+});
+
+t.test('salts of today and tomorrow are brought here, once', async (t) => {
+  const clock = createFakeClock();
+  const today = Math.floor(clock.nowMs() / DAY_MS);
+  const kept: [number, string][] = [];
+  let asked = 0;
+  const keep = createSaltKeeper({
+    clock,
+    async agree(day) {
+      asked++;
+      return `salt of ${day}`;
+    },
+    async keep(day, salt) {
+      kept.push([day, salt]);
+    },
+  });
+  await keep();
+  await keep();
+  t.same(kept, [
+    [today, `salt of ${today}`],
+    [today + 1, `salt of ${today + 1}`],
+  ]);
+  await clock.advance(DAY_MS);
+  await keep();
+  t.same(kept.slice(2), [[today + 2, `salt of ${today + 2}`]]);
+  t.equal(asked, 3);
+});

@@ -1,0 +1,176 @@
+// What PostgreSQL's side does when the server refuses, is away, or answers with an error.
+import pg from 'pg';
+import t from 'tap';
+import type { ShippedClick } from '../../app/fleet/shipper.ts';
+import { createGroupCommit } from '../../app/store/group-commit.ts';
+import { createClickInbox } from '../../app/store/postgres/click-inbox.ts';
+import { translatePostgresError } from '../../app/store/postgres/dialect.ts';
+import { openPostgres } from '../../app/store/postgres/open-postgres.ts';
+import { createReading } from '../../app/store/reading.ts';
+import { clickOn } from '../support/click-tables.ts';
+import { findFreePort } from '../support/free-port.ts';
+import { type PostgresServer, startPostgres } from '../support/postgres.ts';
+import { requireCommand } from '../support/requirement.ts';
+
+const options = { migrate: 'auto', onBroken: () => undefined } as const;
+
+function serverError(code: string): Error {
+  const error = new pg.DatabaseError('no', 2, 'error');
+  error.code = code;
+  return error;
+}
+
+await t.test('errors that pass by themselves are told as unavailable, all others as they are', async (t) => {
+  const sentences: readonly [error: Error, sentence: RegExp][] = [
+    [serverError('57P01'), /cannot be reached/],
+    [serverError('53300'), /cannot be reached/],
+    [serverError('08006'), /cannot be reached/],
+    [serverError('53100'), /disk of the database is full/],
+    [serverError('55P03'), /Others are writing/],
+    [serverError('40P01'), /Others are writing/],
+    [serverError('57014'), /did not answer in time/],
+    [serverError('25006'), /is a standby/],
+    [new Error('Query read timeout'), /did not answer in time/],
+    [new Error('Connection terminated unexpectedly'), /cannot be reached/],
+    [Object.assign(new Error('no'), { code: 'ECONNREFUSED' }), /cannot be reached/],
+  ];
+  for (const [error, sentence] of sentences) {
+    const translated = translatePostgresError(error) as Error;
+    t.match(translated, { code: 'unavailable', message: sentence, cause: error, retryAfterSeconds: 1 });
+    t.equal(translatePostgresError(translated), translated);
+  }
+  const noCode = new pg.DatabaseError('no', 2, 'error');
+  for (const other of [
+    serverError('23505'),
+    serverError('42P01'),
+    noCode,
+    new Error('a bug'),
+    'text',
+    null,
+  ]) {
+    t.equal(translatePostgresError(other), other);
+  }
+});
+
+await t.test('a database that is away does not stop a start', async (t) => {
+  const url = `postgres://me:secret@127.0.0.1:${await findFreePort()}/links`;
+  const { db, links, close } = await openPostgres({ ...options, url });
+  t.teardown(close);
+  const asked = createReading(links)(db.selectFrom('links').select('id').execute());
+  await t.rejects(asked, { code: 'unavailable', cause: { code: 'ECONNREFUSED' } });
+});
+
+async function main(server: PostgresServer): Promise<void> {
+  await t.test('what cannot be used is told in a sentence, without the password', async (t) => {
+    const url = new URL(await server.createDatabase(t));
+    const name = `${url.host}${url.pathname}`;
+    await t.rejects(openPostgres({ ...options, url: url.href, migrate: 'check' }), {
+      name: 'StartError',
+      message: `${name} has schema none and this release needs 2, but MIGRATE=check forbids migrating at start. Run the migration as a step of the deploy, or start with MIGRATE=auto.`,
+    });
+    const missing = new URL(url);
+    missing.pathname = '/not-there';
+    missing.password = 'secret';
+    await t.rejects(openPostgres({ ...options, url: missing.href }), {
+      name: 'StartError',
+      message: `The database ${url.host}/not-there does not exist. Create it, or look at DATABASE_URL. (database "not-there" does not exist)`,
+    });
+    const { db, close } = await openPostgres({ ...options, url: url.href });
+    await db.updateTable('schema_state').set({ version: 99, readable_from: 98 }).execute();
+    await close();
+    await t.rejects(openPostgres({ ...options, url: url.href }), {
+      name: 'StartError',
+      message: `${name} has schema 99, which needs a release that knows schema 98 or later; this one knows 2. Start a newer release, or restore a backup made by this one.`,
+    });
+    const otherUrl = await server.createDatabase(t);
+    const again = await openPostgres({ ...options, url: otherUrl });
+    await again.db.schema.dropTable('schema_state').execute();
+    await again.db.schema.createTable('schema_state').addColumn('one', 'text').execute();
+    await again.close();
+    await t.rejects(openPostgres({ ...options, url: otherUrl }), {
+      name: 'StartError',
+      message: /^The database \S+ cannot be used\. \(/,
+    });
+  });
+
+  await t.test('of calls that share a transaction one that fails is undone alone', async (t) => {
+    const {
+      db,
+      links: dialect,
+      close,
+    } = await openPostgres({ ...options, url: await server.createDatabase(t) });
+    t.teardown(close);
+    const onCommitted = () => undefined;
+    const writes = createGroupCommit(db, { dialect, requireInPlace: () => undefined, onCommitted });
+    const insert = (name: string) =>
+      writes.run(1, async (connection) => {
+        await connection.insertInto('host_state').values({ name, value: 1 }).execute();
+      });
+    const twice = writes.run(1, async (connection) => {
+      for (let time = 0; time < 2; time++) {
+        await connection.insertInto('host_state').values({ name: 'twice', value: 1 }).execute();
+      }
+    });
+    const answers = await Promise.allSettled([insert('before'), twice, insert('after')]);
+    t.same(
+      answers.map(({ status }) => status),
+      ['fulfilled', 'rejected', 'fulfilled'],
+    );
+    const rows = await db.selectFrom('host_state').select('name').orderBy('name').execute();
+    t.same(
+      rows.map(({ name }) => name),
+      ['after', 'before'],
+    );
+  });
+
+  await t.test('of more texts of a kind than are kept only that there was one is kept', async (t) => {
+    const { db, clicks, close } = await openPostgres({ ...options, url: await server.createDatabase(t) });
+    t.teardown(close);
+    const { merge } = createClickInbox(db, clicks, 2);
+    const clickFrom = (sequence: number, referrer: string) => ({ ...clickOn(1, 0, { referrer }), sequence });
+    const merging = (...list: ShippedClick[]) => merge({ segment: 'a', startedAtMs: 0, clicks: list });
+    await merging(clickFrom(1, 'one.example'));
+    await merging(clickFrom(2, 'two.example'));
+    await merging(clickFrom(3, 'three.example'), clickFrom(4, 'one.example'));
+    const rows = await db
+      .selectFrom('clicks')
+      .leftJoin('words', 'words.id', 'clicks.referrer')
+      .select(['clicks.referrer', 'words.text'])
+      .orderBy('clicks.id')
+      .execute();
+    t.match(rows, [
+      { text: 'one.example' },
+      { text: 'two.example' },
+      { referrer: 0, text: null },
+      { text: 'one.example' },
+    ]);
+  });
+
+  await t.test('hosts that start together make one schema', async (t) => {
+    const url = await server.createDatabase(t);
+    const opened = await Promise.all(Array.from({ length: 5 }, () => openPostgres({ ...options, url })));
+    for (const { db } of opened) {
+      t.match(await db.selectFrom('schema_state').selectAll().execute(), [{ version: 2 }]);
+    }
+    for (const { close } of opened) await close();
+  });
+
+  await t.test('a question after a server that went away is asked of the one that came back', async (t) => {
+    const url = await server.createDatabase(t);
+    const broken: Error[] = [];
+    const { db, links, close } = await openPostgres({
+      ...options,
+      url,
+      onBroken: (error) => broken.push(error),
+    });
+    t.teardown(close);
+    const ask = () => createReading(links)(db.selectFrom('links').select('id').execute());
+    t.same(await ask(), []);
+    await server.kill();
+    await t.rejects(ask(), { code: 'unavailable' });
+    await server.start();
+    t.same(await ask(), []);
+  });
+}
+
+if (requireCommand(t, 'initdb')) await main(await startPostgres(t));

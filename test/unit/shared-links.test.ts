@@ -1,0 +1,259 @@
+// How redirects find links where hosts share a database, and how a host follows its changes. Copy and feed are maps.
+import t from 'tap';
+import { createFollower } from '../../app/fleet/follower.ts';
+import type { ChangeFeed, CopyMark, KeyState, LinkCopy } from '../../app/fleet/link-copy.ts';
+import { createSharedLookup } from '../../app/fleet/shared-links.ts';
+import { AppError } from '../../app/kernel/errors.ts';
+import { nextTurn } from '../../app/kernel/portions.ts';
+import type { RedirectFacts } from '../../app/links/link.ts';
+import { createFakeClock } from '../support/fake-clock.ts';
+
+function factsOf(id: number, url = `https://example.com/${id}`): RedirectFacts {
+  return {
+    id,
+    url,
+    status: 'enabled',
+    redirectStatus: 302,
+    expiresAtMs: null,
+    maxClicks: null,
+    maxClicksSeq: 0,
+  };
+}
+
+function createCopy() {
+  const states = new Map<string, KeyState>();
+  const marks = new Map<CopyMark, number>();
+  const copy: LinkCopy = {
+    lookup: (key) => states.get(key)?.facts ?? null,
+    readMark: async (mark) => marks.get(mark) ?? null,
+    async write(news, raised = {}) {
+      for (const state of news)
+        if (state.asOf > (states.get(state.key)?.asOf ?? -1)) states.set(state.key, state);
+      for (const [mark, value] of Object.entries(raised)) marks.set(mark as CopyMark, value);
+    },
+    async clear() {
+      states.clear();
+      marks.clear();
+    },
+  };
+  return { copy, states, marks };
+}
+
+/** What the database has, and whether it answers. */
+function createDatabase() {
+  const links = new Map<string, RedirectFacts>();
+  const changes: string[] = [];
+  const asked: string[] = [];
+  let answer: () => Promise<void> = async () => undefined;
+  const stateOf = (key: string): KeyState => ({ key, asOf: changes.length, facts: links.get(key) ?? null });
+  const feed: ChangeFeed = {
+    async readLast() {
+      await answer();
+      return changes.length;
+    },
+    async readChanges(position) {
+      asked.push(`changes behind ${position}`);
+      await answer();
+      const upTo = Math.min(position + 2, changes.length);
+      const states = [...new Set(changes.slice(position, upTo))].map(stateOf);
+      return { states, upTo, last: changes.length, isEnd: upTo === changes.length };
+    },
+    async readKeys(keys) {
+      asked.push(keys.join(' '));
+      await answer();
+      return keys.map(stateOf);
+    },
+  };
+  return {
+    feed,
+    asked,
+    change(key: string, facts: RedirectFacts | null) {
+      if (facts === null) links.delete(key);
+      else links.set(key, facts);
+      changes.push(key);
+    },
+    forget: () => changes.splice(0),
+    answerWith: (how: typeof answer) => {
+      answer = how;
+    },
+  };
+}
+
+function start({ staleMaxMs = Number.POSITIVE_INFINITY } = {}) {
+  const clock = createFakeClock();
+  const database = createDatabase();
+  const { copy, states, marks } = createCopy();
+  const told: unknown[] = [];
+  const follower = createFollower({
+    clock,
+    copy,
+    feed: database.feed,
+    onOtherDatabase: () => told.push('another database'),
+  });
+  const failing = { write: false };
+  const lookup = createSharedLookup({
+    clock,
+    copy: {
+      ...copy,
+      write: (...args) => (failing.write ? Promise.reject(new Error('full')) : copy.write(...args)),
+    },
+    feed: database.feed,
+    follower,
+    staleMaxMs,
+    onCopyFailed: (error) => told.push(error),
+  });
+  return { clock, database, copy, states, marks, told, follower, lookup, failing };
+}
+
+const gone = () => Promise.reject(new AppError('unavailable', 'gone'));
+const never = () => new Promise<void>(() => undefined);
+
+t.test('a fresh copy answers at once, without the database', async (t) => {
+  const { database, follower, lookup } = start();
+  await follower.catchUp();
+  database.change('autumn', factsOf(1));
+  await follower.catchUp();
+  database.asked.length = 0;
+  t.same(lookup('autumn'), factsOf(1));
+  t.same(database.asked, []);
+});
+
+t.test('a new copy begins at the end, and asks for what was before key by key', async (t) => {
+  const { database, follower, lookup, marks } = start();
+  for (const key of ['a', 'b', 'c']) database.change(key, factsOf(key.charCodeAt(0)));
+  t.equal(follower.position(), null);
+  t.equal(follower.ageMs(), Number.POSITIVE_INFINITY);
+  await follower.catchUp();
+  t.equal(follower.position(), 3);
+  t.equal(marks.get('position'), 3);
+  t.same(await lookup('b'), factsOf(98));
+  t.same(lookup('b'), factsOf(98), 'and has it from then on');
+});
+
+t.test('changes come in portions, the last of a key as it is now', async (t) => {
+  const { database, follower, lookup } = start();
+  await follower.catchUp();
+  for (let time = 1; time <= 5; time++) database.change('autumn', factsOf(1, `https://example.com/${time}`));
+  database.change('gone', factsOf(2));
+  database.change('gone', null);
+  await follower.catchUp();
+  t.match(lookup('autumn'), { url: 'https://example.com/5' });
+  t.equal(await lookup('gone'), null);
+});
+
+t.test('keys that are not in the copy are asked for together, one question at a time', async (t) => {
+  const { database, follower, lookup } = start();
+  await follower.catchUp();
+  database.change('late', factsOf(1));
+  database.asked.length = 0;
+  const answers = ['a', 'b', 'late', 'b'].map(lookup);
+  t.same(await Promise.all(answers), [null, null, factsOf(1), null]);
+  t.same(database.asked, ['a', 'b late']);
+});
+
+t.test('that nobody has a key is not remembered', async (t) => {
+  const { database, follower, lookup } = start();
+  await follower.catchUp();
+  t.equal(await lookup('autumn'), null);
+  database.change('autumn', factsOf(1));
+  t.same(await lookup('autumn'), factsOf(1));
+});
+
+t.test('more keys than may wait are refused', async (t) => {
+  const { database, follower, lookup } = start();
+  await follower.catchUp();
+  database.answerWith(never);
+  for (let number = 0; number <= 10_000; number++) {
+    Promise.resolve(lookup(`k${number}`)).catch(() => undefined);
+  }
+  t.throws(() => lookup('one-more'), { code: 'unavailable' });
+});
+
+t.test('a copy that is too old catches up first', async (t) => {
+  const { clock, database, follower, lookup } = start();
+  await follower.catchUp();
+  database.change('autumn', factsOf(1));
+  await follower.catchUp();
+  database.change('autumn', factsOf(1, 'https://example.com/new'));
+  await clock.advance(3000);
+  t.match(lookup('autumn'), { url: 'https://example.com/1' }, 'of three seconds is fresh');
+  await clock.advance(1);
+  t.match(await lookup('autumn'), { url: 'https://example.com/new' });
+  t.ok(follower.ageMs() < 3000);
+});
+
+t.test(
+  'redirects wait for a database that does not answer all together, once a second, for 200 ms',
+  async (t) => {
+    const { clock, database, follower, lookup } = start();
+    await follower.catchUp();
+    database.change('autumn', factsOf(1));
+    await follower.catchUp();
+    await clock.advance(5000);
+    database.answerWith(never);
+    const waiting = [lookup('autumn'), lookup('autumn')];
+    await clock.advance(199);
+    let isAnswered = false;
+    void Promise.resolve(waiting[0]).then(() => {
+      isAnswered = true;
+    });
+    await nextTurn();
+    t.notOk(isAnswered);
+    await clock.advance(1);
+    t.same(await Promise.all(waiting), [factsOf(1), factsOf(1)], 'however old');
+    t.same(lookup('autumn'), factsOf(1), 'the next ones at once');
+    await clock.advance(1000);
+    t.ok(lookup('autumn') instanceof Promise);
+  },
+);
+
+t.test('what a database that is gone does not tell is not pretended', async (t) => {
+  const { clock, database, follower, lookup } = start();
+  await follower.catchUp();
+  database.answerWith(gone);
+  await t.rejects(Promise.resolve(lookup('unknown')), { code: 'unavailable' });
+  await clock.advance(5000);
+  await t.rejects(
+    Promise.resolve(lookup('nobody')),
+    { code: 'unavailable' },
+    'somebody may have made it since',
+  );
+  database.answerWith(never);
+  const asked = t.rejects(Promise.resolve(lookup('unknown')), { code: 'unavailable', retryAfterSeconds: 1 });
+  await clock.advance(1000);
+  await asked;
+});
+
+t.test('a copy may be too old to be answered from', async (t) => {
+  const { clock, database, follower, lookup } = start({ staleMaxMs: 60_000 });
+  await follower.catchUp();
+  database.change('autumn', factsOf(1));
+  await follower.catchUp();
+  database.answerWith(gone);
+  await clock.advance(60_000);
+  t.same(await lookup('autumn'), factsOf(1));
+  await clock.advance(1001);
+  await t.rejects(Promise.resolve(lookup('autumn')), { code: 'unavailable' });
+});
+
+t.test('a link that cannot be copied is followed all the same', async (t) => {
+  const { database, follower, lookup, told, failing } = start();
+  database.change('autumn', factsOf(1));
+  await follower.catchUp();
+  failing.write = true;
+  t.same(await lookup('autumn'), factsOf(1));
+  t.match(told, [{ message: 'full' }]);
+});
+
+t.test('a database that knows less than the copy is another one', async (t) => {
+  const { database, follower, lookup, told } = start();
+  await follower.catchUp();
+  for (const key of ['a', 'b', 'c']) database.change(key, factsOf(1));
+  await follower.catchUp();
+  database.forget();
+  database.change('c', null);
+  await follower.catchUp();
+  t.same(told, ['another database']);
+  t.equal(follower.position(), 1);
+  t.equal(await lookup('c'), null);
+});
