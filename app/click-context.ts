@@ -26,6 +26,7 @@ import type { Metrics } from './health/metrics.ts';
 import { startSchedule } from './jobs/schedule.ts';
 import { startBackground } from './kernel/background.ts';
 import type { Clock } from './kernel/clock.ts';
+import { within } from './kernel/deadline.ts';
 import { createPacer } from './kernel/portions.ts';
 import type { Store } from './store/sqlite/open-store.ts';
 
@@ -58,6 +59,8 @@ export interface ClickContextDeps {
 
 /** How long a stop waits for a disk that fails, before the clicks that wait for it are given up. */
 const STORE_CLICKS_MAX_MS = 3000;
+/** How long a scrape of /metrics waits for a shared database. */
+const SCRAPE_MS = 1000;
 /** How old figures of clicks are that nobody asks for. */
 const FOLD_EVERY_MS = 1000;
 /** How long the others wait for a host that does something for all and is gone. */
@@ -78,7 +81,8 @@ export function createClickContext(deps: ClickContextDeps): ClickContext {
   registerLedger(metrics.registry, ledger.read);
   registerUncounted(metrics.registry, {
     nowMs: clock.nowMs,
-    findOldestWaitingMs: store.tiers.findOldestWaitingMs,
+    findOldestWaitingMs: () =>
+      within(store.tiers.findOldestWaitingMs(), { clock, ms: SCRAPE_MS, late: () => new Error('late') }),
   });
   const waits = createClickWaits(metrics.registry);
   const writer = createClickWriter({

@@ -94,6 +94,11 @@ export const VARIABLES = {
     secret: true,
     doc: 'The PostgreSQL that several hosts share; DATA_DIR then has a copy of the links, and clicks on their way there.',
   },
+  STALE_MAX_SECONDS: {
+    rule: wholeNumber(0, 31_536_000),
+    fallback: '0',
+    doc: 'How old the copy of the links may be that redirects are answered from while DATABASE_URL does not answer; 0: as old as it is.',
+  },
   BASE_URL: {
     rule: origin,
     // Where PORT is at fault its own sentence says so.

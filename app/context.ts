@@ -12,6 +12,7 @@ import { createLedger } from './clicks/ledger.ts';
 import type { Config } from './config.ts';
 import { createLongReads } from './guard/long-reads.ts';
 import { createRateLimit } from './guard/rate-limit.ts';
+import { registerFleet } from './health/fleet-metrics.ts';
 import { registerLookups } from './health/lookup-metric.ts';
 import { createMetrics, type Metrics } from './health/metrics.ts';
 import { createReadiness, type Readiness } from './health/readiness.ts';
@@ -49,6 +50,7 @@ import { createUnknownKeysRoute } from './http/routes/unknown-keys.ts';
 import { createSecurityHeaders, pickForRedirects } from './http/security-headers.ts';
 import { startBackground } from './kernel/background.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
+import { within } from './kernel/deadline.ts';
 import { AppError } from './kernel/errors.ts';
 import type { LineSink } from './kernel/line-batch.ts';
 import { createKeyStrategy } from './links/keys/create-key-strategy.ts';
@@ -92,6 +94,8 @@ export interface Context {
   close(): Promise<void>;
 }
 
+/** How long a stop waits for a shared database to take the last clicks. */
+const SHIP_LAST_MS = 2000;
 /** What a process that is killed may lose of its service level, beside the minute that is not over. */
 const SLI_EVERY_MS = 5000;
 /** Throws StartError with a sentence for the operator. */
@@ -109,6 +113,7 @@ export async function createContext(
   const store = wrapStore(
     await openStore({
       databaseUrl: config.DATABASE_URL,
+      staleMaxMs: config.STALE_MAX_SECONDS === 0 ? Number.POSITIVE_INFINITY : config.STALE_MAX_SECONDS * 1000,
       readLoop: () => performance.eventLoopUtilization(),
       onTrouble: (trouble, err) => logger.warn({ err }, trouble),
       dataDir: config.DATA_DIR,
@@ -160,6 +165,7 @@ export async function createContext(
   const isAnonymousAllowed = config.ANONYMOUS_SHORTEN;
 
   registerLookups(metrics.registry, store.lookups);
+  if (store.sharing !== null) registerFleet(metrics.registry, store.sharing.figures);
   const sli = createSli({ clock, store: store.sli });
   const sliFlushing = startBackground({
     clock,
@@ -272,6 +278,15 @@ export async function createContext(
       overrides.limits,
     );
 
+  /** Whoever ends may not come back. */
+  async function shipLast(): Promise<void> {
+    if (store.sharing === null) return;
+    const late = () => new Error('The shared database did not take them in time.');
+    await within(store.sharing.ship(), { clock, ms: SHIP_LAST_MS, late }).catch((err: unknown) =>
+      logger.warn({ err }, 'the last clicks stay on this host until it starts again'),
+    );
+  }
+
   const openApi = createOpenApiRoute(publicRoutes, { baseUrl, version: config.RELEASE_ID });
   return {
     store,
@@ -285,6 +300,7 @@ export async function createContext(
       await Promise.all([sliFlushing.close(), ...sharing.map(({ close }) => close())]);
       await sli.flush({ all: true }).catch((err) => logger.warn({ err }, 'the last minute was not noted'));
       await unknownKeys.flush().catch((err) => logger.warn({ err }, 'the last unknown keys were not noted'));
+      await shipLast();
       await store.close();
     },
     async ensureAdminKey(handOver) {

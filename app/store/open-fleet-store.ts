@@ -43,6 +43,8 @@ import { createUnknownKeyStore } from './unknown-key-store.ts';
 
 export interface OpenFleetStoreOptions extends OpenStoreOptions {
   readonly databaseUrl: string;
+  /** How old the copy may be that redirects are answered from. */
+  readonly staleMaxMs: number;
   /** For how long the event loop was at work, and for how long it was not. */
   readonly readLoop: () => { readonly active: number; readonly idle: number };
   /** Told of trouble with the shared database, or with the copy, that costs nobody an answer. */
@@ -61,9 +63,10 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
   const shared = await openPostgres({
     url: databaseUrl,
     migrate,
+    clock,
     onBroken: (error) => onTrouble('a connection to the database broke', error),
   });
-  const { db, links: linkDialect, clicks: clickDialect } = shared;
+  const { db, quick, links: linkDialect, clicks: clickDialect } = shared;
   /** Whatever becomes of it is seen by its age, or tried again. */
   const withinASecond = (work: Promise<void>): Promise<void> =>
     within(work, { clock, ms: 1000, late: () => new Error('late') }).catch(() => undefined);
@@ -93,7 +96,7 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
     closers.push(clicksDb.close);
 
     const lookup = createRedirectLookup(copyDb.readerConnection);
-    const feed = createChangeFeed(db, linkDialect);
+    const feed = createChangeFeed(quick, linkDialect);
     const copy = copyDb.connect((connection) => createLinkCopy({ connection, lookup, clock, random }));
     const follower = createFollower({
       clock,
@@ -113,7 +116,7 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
     };
     const outbox = createClickOutbox({ open: clicksDb.database, dialect: localDialect });
     const { ship } = createShipper({ outbox, inbox: createClickInbox(db, clickDialect) });
-    const { agree } = createSharedSalts(db, clickDialect);
+    const { agree } = createSharedSalts(quick, clickDialect);
     const keepSalts = createSaltKeeper({
       clock,
       agree: (day) => agree(day, makeSalt(randomBytes)),
@@ -160,7 +163,7 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
           copy,
           feed,
           follower,
-          staleMaxMs: Number.POSITIVE_INFINITY,
+          staleMaxMs: options.staleMaxMs,
           onCopyFailed: (error) => onTrouble('a link could not be written to the copy', error),
         }),
       }),
@@ -192,7 +195,13 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
       unknownKeys: createUnknownKeyStore({ reader: () => db, writer: () => db, dialect: clickDialect }),
       nearKeys: createNearKeyStore({ reader, dialect: linkDialect }),
       sharing: {
-        quotas: createQuotaBook(db, clickDialect),
+        ship,
+        figures: {
+          readState: shared.breaker.state,
+          readAgeMs: follower.ageMs,
+          countUnshipped: outbox.countWaiting,
+        },
+        quotas: createQuotaBook(quick, clickDialect),
         failure: () =>
           follower.ageMs() > UNREACHABLE_AFTER_MS ? new Error('The shared database does not answer.') : null,
         work: [

@@ -133,7 +133,7 @@ async function main(server: PostgresServer): Promise<void> {
           db,
           clicks: clickDialect,
           close,
-        } = await openPostgres({ url, migrate: 'auto', onBroken: () => undefined });
+        } = await openPostgres({ url, migrate: 'auto', onBroken: () => undefined, clock: systemClock });
         const shared = createClickTierStore({
           open: () => ({ reader: db, writer: db }),
           dialect: clickDialect,

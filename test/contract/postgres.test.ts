@@ -2,6 +2,7 @@
 
 import type { Test } from 'tap';
 import t from 'tap';
+import { systemClock } from '../../app/kernel/clock.ts';
 import { createApiKeyStore } from '../../app/store/api-key-store.ts';
 import { createGroupCommit } from '../../app/store/group-commit.ts';
 import { createHostStateStore } from '../../app/store/host-state-store.ts';
@@ -27,7 +28,7 @@ async function open(t: Test, url: string): Promise<OpenedStore> {
     db,
     links: dialect,
     close: end,
-  } = await openPostgres({ url, migrate: 'auto', onBroken: () => undefined });
+  } = await openPostgres({ url, migrate: 'auto', onBroken: () => undefined, clock: systemClock });
   const writes = createGroupCommit(db, {
     dialect,
     requireInPlace: () => undefined,

@@ -40,6 +40,16 @@ async function statsOf(service: HttpService, key: string): Promise<{ clicks: num
   return (body as { totals: { clicks: number; visitors: number } }).totals;
 }
 
+async function figuresOf(host: HttpService) {
+  const text = String((await host.manage('GET', '/metrics')).body);
+  const figure = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1]);
+  return {
+    circuit: /^fleetlink_database_circuit\{state="(\w+)"\} 1$/m.exec(text)?.[1],
+    copyAge: figure('fleetlink_copy_age_seconds'),
+    unshipped: figure('fleetlink_clicks_unshipped'),
+  };
+}
+
 function countCopied(dataDir: string): number {
   const db = new Database(join(dataDir, 'copy.db'), { readonly: true });
   try {
@@ -201,7 +211,7 @@ async function main(): Promise<void> {
   );
 
   await t.test('a host starts without its database, and has it when it comes', async (t) => {
-    const env = { DATABASE_URL: await server.createDatabase(t) };
+    const env = { DATABASE_URL: await server.createDatabase(t), STALE_MAX_SECONDS: '3600' };
     await server.kill();
     const host = await startHttp(t, { env, clock: REAL_CLOCK });
     t.match((await host.ask('GET', '/readyz')).body, { status: 'degraded', reasons: ['database'] });
@@ -220,13 +230,32 @@ async function main(): Promise<void> {
     await makeLink(host.ask, { key: 'autumn', url: TARGET });
     const db = new Database(join(host.dataDir, 'clicks.db'));
     t.teardown(() => db.close());
-    db.exec('alter table segments rename to gone');
+    db.exec('alter table segments rename to gone; alter table clicks rename to away');
     t.equal((await follow(host, 'autumn')).status, 302);
+    t.same((await figuresOf(host)).unshipped, Number.NaN);
     await until('it is told', () =>
       host.log().some(({ msg }) => msg === 'the database cannot be asked to ship clicks'),
     );
-    db.exec('alter table gone rename to segments');
+    db.exec('alter table gone rename to segments; alter table away rename to clicks');
     await until('it is counted', async () => (await statsOf(host, 'autumn')).clicks === 1);
+  });
+
+  await t.test('a host that stops ships its clicks first, or says that it could not', async (t) => {
+    const [one, other] = await startHosts(t);
+    await makeLink(one.ask, { key: 'autumn', url: TARGET });
+    await follow(one, 'autumn');
+    await one.stop();
+    t.equal((await statsOf(other, 'autumn')).clicks, 1);
+    t.equal((await follow(other, 'autumn')).status, 302);
+    await server.kill();
+    try {
+      t.equal((await follow(other, 'autumn')).status, 302);
+      await other.stop();
+      t.ok(other.log().some(({ msg }) => String(msg).startsWith('the last clicks stay on this host')));
+      t.ok(queryClicks(other.dataDir, 'select 1 from clicks').length >= 1);
+    } finally {
+      await server.start();
+    }
   });
 
   await t.test('a drain is of one host', async (t) => {

@@ -2,6 +2,7 @@
 import pg from 'pg';
 import t from 'tap';
 import type { ShippedClick } from '../../app/fleet/shipper.ts';
+import { systemClock } from '../../app/kernel/clock.ts';
 import { createGroupCommit } from '../../app/store/group-commit.ts';
 import { createClickInbox } from '../../app/store/postgres/click-inbox.ts';
 import { translatePostgresError } from '../../app/store/postgres/dialect.ts';
@@ -12,7 +13,7 @@ import { findFreePort } from '../support/free-port.ts';
 import { type PostgresServer, startPostgres } from '../support/postgres.ts';
 import { requireCommand } from '../support/requirement.ts';
 
-const options = { migrate: 'auto', onBroken: () => undefined } as const;
+const options = { migrate: 'auto', onBroken: () => undefined, clock: systemClock } as const;
 
 function serverError(code: string): Error {
   const error = new pg.DatabaseError('no', 2, 'error');

@@ -209,8 +209,10 @@ function isOf(scope: Scope, linkId: number): boolean {
 function firstSplitMs({ fromMs, toMs, interval }: NaiveQuery, nowMs: number): number {
   if (fromMs >= nowMs) return Number.POSITIVE_INFINITY;
   if (fromMs % QUARTER_MS !== 0) return fromMs;
-  if (interval === 'minute')
-    return Math.min(toMs, nowMs) - fromMs > MINUTE_MS || toMs < nowMs ? fromMs : nowMs;
+  // Of the first minute no edge behind its beginning has come yet.
+  if (interval === 'minute') {
+    return Math.min(toMs, nowMs) - fromMs > MINUTE_MS || toMs < nowMs ? fromMs : Number.POSITIVE_INFINITY;
+  }
   return toMs < nowMs && toMs % QUARTER_MS !== 0
     ? Math.floor(toMs / QUARTER_MS) * QUARTER_MS
     : Number.POSITIVE_INFINITY;

@@ -4,6 +4,8 @@
  */
 
 import { Kysely, PostgresDialect, type PostgresPool } from 'kysely';
+import { type Breaker, createBreaker } from '../../kernel/breaker.ts';
+import type { Clock } from '../../kernel/clock.ts';
 import { AppError, StartError } from '../../kernel/errors.ts';
 import type { Dialect } from '../dialect.ts';
 import { type MigrateMode, migrate } from '../migrations/migrate.ts';
@@ -14,6 +16,9 @@ import { createPool, describeDatabase } from './pool.ts';
 
 export interface OpenPostgres {
   readonly db: Kysely<Tables>;
+  /** The same for what redirects wait for: connections that nothing else has, and an answer within a second or none. */
+  readonly quick: Kysely<Tables>;
+  readonly breaker: Pick<Breaker, 'state'>;
   /** For changes of links. */
   readonly links: Dialect;
   /** For changes of what is counted. */
@@ -26,25 +31,26 @@ export interface OpenPostgresOptions {
   readonly migrate: MigrateMode;
   /** Told of connections that break while nobody uses them. */
   readonly onBroken: (error: Error) => void;
+  readonly clock: Clock;
 }
 
-const CONNECTIONS_MAX = 10;
-const CONNECT_MS = 2000;
-const ANSWER_MS = 12_000;
+/** Of each host. */
+const POOL = { connectionsMax: 8, connectMs: 2000, answerMs: 12_000 };
+const QUICK_POOL = { connectionsMax: 3, connectMs: 1000, answerMs: 1000 };
+/** Questions in a row that went unanswered before nobody asks for a while. */
+const FAILURES_MAX = 3;
+const OPEN_MS = 1000;
 
 /** Throws StartError with one sentence for the operator when the database answers and this code cannot work with it. */
 export async function openPostgres({
   url,
   migrate: mode,
   onBroken,
+  clock,
 }: OpenPostgresOptions): Promise<OpenPostgres> {
-  const pool = createPool({
-    url,
-    connectionsMax: CONNECTIONS_MAX,
-    connectMs: CONNECT_MS,
-    answerMs: ANSWER_MS,
-    onBroken,
-  });
+  const breaker = createBreaker({ clock, failuresMax: FAILURES_MAX, openMs: OPEN_MS });
+  const pool = createPool({ url, ...POOL, onBroken, breaker });
+  const quickPool = createPool({ url, ...QUICK_POOL, onBroken, breaker });
   const links = createPostgresDialect('links');
   const clicks = createPostgresDialect('clicks');
   const name = describeDatabase(url);
@@ -59,25 +65,29 @@ export async function openPostgres({
       .onConflict((conflict) => conflict.column('name').doNothing())
       .execute();
   });
-  const db = toKysely({
-    async connect() {
-      await prepare();
-      return pool.connect();
-    },
-    end: pool.end,
-  });
+  const prepared = (of: PostgresPool): Kysely<Tables> =>
+    toKysely({
+      async connect() {
+        await prepare();
+        return of.connect();
+      },
+      end: of.end,
+    });
+  const close = async (): Promise<void> => {
+    await Promise.all([pool.end(), quickPool.end()]);
+  };
   try {
     await prepare();
   } catch (error) {
     const translated = translatePostgresError(error);
     if (!(translated instanceof AppError)) {
-      await pool.end();
+      await close();
       throw translated instanceof StartError
         ? translated
         : new StartError(explain(name, error), { cause: error });
     }
   }
-  return { db, links, clicks, close: () => pool.end() };
+  return { db: prepared(pool), quick: prepared(quickPool), breaker, links, clicks, close };
 }
 
 function toKysely(pool: PostgresPool): Kysely<Tables> {

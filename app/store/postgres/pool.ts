@@ -5,6 +5,8 @@
 
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
 import pg from 'pg';
+import type { Breaker } from '../../kernel/breaker.ts';
+import { AppError } from '../../kernel/errors.ts';
 
 export interface PoolOptions {
   /** `postgres://user:password@host:port/database`. */
@@ -16,6 +18,8 @@ export interface PoolOptions {
   readonly answerMs: number;
   /** Told of connections that break while nobody uses them. */
   readonly onBroken: (error: Error) => void;
+  /** Of all pools of the database. */
+  readonly breaker: Breaker;
 }
 
 /** Numbers of 64 bits: ours are below 2⁵³, and sums of them too. */
@@ -28,6 +32,7 @@ export function createPool({
   connectMs,
   answerMs,
   onBroken,
+  breaker,
 }: PoolOptions): PostgresPool {
   const pool = new pg.Pool({
     connectionString: url,
@@ -49,14 +54,22 @@ export function createPool({
 
   return {
     async connect() {
-      const client = await pool.connect();
+      if (!breaker.mayAsk()) throw new AppError('unavailable', UNANSWERED, { retryAfterSeconds: 1 });
+      const client = await pool.connect().catch((error: unknown) => {
+        breaker.failed();
+        throw error;
+      });
       let isBroken = false;
       const query = async (text: string, values: readonly unknown[]) => {
         try {
-          return await client.query(text, [...values]);
+          const answer = await client.query(text, [...values]);
+          breaker.succeeded();
+          return answer;
         } catch (error) {
           // Whatever the server itself did not answer, such as a deadline: the next question would get this one's answer.
           isBroken ||= !(error instanceof pg.DatabaseError);
+          if (isBroken) breaker.failed();
+          else breaker.succeeded();
           throw error;
         }
       };
@@ -65,6 +78,8 @@ export function createPool({
     end: () => pool.end(),
   };
 }
+
+const UNANSWERED = 'The database does not answer. Known links redirect all the same; try again in a moment.';
 
 /** Without its password, for sentences. */
 export function describeDatabase(url: string): string {

@@ -10,6 +10,7 @@ import type { ClickTiers } from '../../clicks/click-tiers.ts';
 import type { PurgedLinks } from '../../clicks/purger.ts';
 import type { QuotaBook } from '../../fleet/shared-quotas.ts';
 import type { DrainStore } from '../../health/drain.ts';
+import type { FleetFigures } from '../../health/fleet-metrics.ts';
 import type { LookupFigures } from '../../health/lookup-metric.ts';
 import type { SliStore } from '../../health/sli.ts';
 import type { Clock } from '../../kernel/clock.ts';
@@ -63,6 +64,9 @@ export interface Store {
 
 export interface Sharing {
   readonly quotas: QuotaBook;
+  /** Brings the clicks of this host to the others. */
+  ship(): Promise<void>;
+  readonly figures: FleetFigures;
   /** Why the shared database cannot be asked at the moment; null: it can. */
   failure(): unknown;
   /** To be done again and again beside the service. */

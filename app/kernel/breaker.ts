@@ -1,0 +1,57 @@
+/**
+ * Spares a service that does not answer, and those who would wait for it: after some failures in a row nobody asks for a
+ * while, then one does, and his answer decides for all.
+ *
+ *   closed ── failures in a row ──▶ open ── a while ──▶ half-open ── answered ──▶ closed
+ *                                    ▲                       │
+ *                                    └─────── failed ────────┘
+ */
+
+import type { Clock } from './clock.ts';
+
+export type BreakerState = 'closed' | 'open' | 'half_open';
+
+export interface Breaker {
+  /** Whether somebody may ask now; then he tells with `succeeded` or `failed` what became of it. */
+  mayAsk(): boolean;
+  succeeded(): void;
+  failed(): void;
+  state(): BreakerState;
+}
+
+export interface BreakerOptions {
+  readonly clock: Clock;
+  readonly failuresMax: number;
+  readonly openMs: number;
+}
+
+export function createBreaker({ clock, failuresMax, openMs }: BreakerOptions): Breaker {
+  let failures = 0;
+  let askAgainAtMs = 0;
+  /** Somebody's answer is waited for. */
+  let isAsked = false;
+
+  function state(): BreakerState {
+    if (failures < failuresMax) return 'closed';
+    return clock.monotonicMs() < askAgainAtMs ? 'open' : 'half_open';
+  }
+
+  return {
+    state,
+    mayAsk() {
+      if (state() === 'closed') return true;
+      if (state() === 'open' || isAsked) return false;
+      isAsked = true;
+      return true;
+    },
+    succeeded() {
+      failures = 0;
+      isAsked = false;
+    },
+    failed() {
+      failures++;
+      isAsked = false;
+      askAgainAtMs = clock.monotonicMs() + openMs;
+    },
+  };
+}

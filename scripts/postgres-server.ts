@@ -1,0 +1,143 @@
+// A PostgreSQL of our own for a while: for the tests, and for whoever wants to see a fleet on one machine.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { dirname, join } from 'node:path';
+import pg from 'pg';
+import { findCommand } from './requirements.ts';
+
+export interface PostgresServer {
+  /** Of a database that is always there. */
+  readonly url: string;
+  /** Also again, on what is there. */
+  start(): Promise<void>;
+  /** Ends it at once, as a power cut does to everybody who is connected. */
+  kill(): Promise<void>;
+  /** To all of its processes. */
+  signal(signal: NodeJS.Signals): void;
+  /** Takes its files away. */
+  remove(): void;
+}
+
+const USER = 'fleetlink';
+const STARTED_WITHIN_MS = 20_000;
+
+/** On a free port of the loopback interface, for whoever may connect; it does not run yet. Throws where there is none. */
+export function preparePostgres(): PostgresServer {
+  const initdb = findInitdb();
+  const folder = mkdtempSync(join(tmpdir(), 'fleetlink-postgres-'));
+  const as = unprivileged();
+  if (as.uid !== undefined) chownSync(folder, as.uid, as.gid ?? as.uid);
+  const data = join(folder, 'data');
+  execFileSync(
+    initdb,
+    ['-D', data, '-U', USER, '-A', 'trust', '-E', 'UTF8', '--locale', 'C.UTF-8', '--no-sync'],
+    {
+      ...as,
+      cwd: folder,
+      stdio: 'pipe',
+    },
+  );
+  const port = pickPort();
+  const url = `postgres://${USER}@127.0.0.1:${port}/postgres`;
+  let child: ChildProcess | null = null;
+
+  async function start(): Promise<void> {
+    const settings = [
+      `port=${port}`,
+      'listen_addresses=127.0.0.1',
+      `unix_socket_directories=${folder}`,
+      'fsync=off',
+    ];
+    const args = ['-D', data, ...settings.flatMap((setting) => ['-c', setting])];
+    child = spawn(join(dirname(initdb), 'postgres'), args, {
+      ...as,
+      cwd: folder,
+      stdio: 'ignore',
+    });
+    await waitUntilAnswering(url);
+  }
+
+  function signal(name: NodeJS.Signals): void {
+    if (child?.pid === undefined) throw new Error('The server does not run.');
+    // Each of its processes has a session of its own.
+    for (const pid of [child.pid, ...childrenOf(child.pid)]) sendSignal(pid, name);
+  }
+
+  async function kill(): Promise<void> {
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    signal('SIGKILL');
+    await ended;
+    child = null;
+  }
+
+  return { url, start, kill, signal, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** Outside of what the system gives out by itself, so that nobody takes it while the server is down. */
+function pickPort(): number {
+  return 20_000 + Math.floor(Math.random() * 10_000);
+}
+
+function childrenOf(parent: number): number[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => parentOf(pid) === parent);
+}
+
+/** Null: it has ended meanwhile. */
+function parentOf(pid: number): number | null {
+  try {
+    // Behind the name, which stands in brackets and may hold anything.
+    const [, parent] = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.split(' ') ?? [];
+    return Number(parent);
+  } catch {
+    return null;
+  }
+}
+
+function sendSignal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/** PostgreSQL refuses to run as root. */
+function unprivileged(): { uid?: number; gid?: number } {
+  if (userInfo().uid !== 0) return {};
+  const [uid, gid] = ['-u', '-g'].map((flag) => Number(execFileSync('id', [flag, 'nobody']).toString()));
+  return { uid: uid as number, gid: gid as number };
+}
+
+async function waitUntilAnswering(url: string): Promise<void> {
+  const deadline = Date.now() + STARTED_WITHIN_MS;
+  for (;;) {
+    try {
+      await ask(url, 'select 1');
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+/** On a connection of its own. */
+export async function ask(url: string, text: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(text);
+  } finally {
+    await client.end();
+  }
+}
+
+function findInitdb(): string {
+  const found = findCommand('initdb', process.env.PATH ?? '');
+  if (found === null) throw new Error('There is no PostgreSQL here: install the Debian package postgresql.');
+  return found;
+}
