@@ -38,7 +38,7 @@ const folder = mkdtempSync(join(tmpdir(), 'fleetlink-fleet-'));
 const adminKey = `admin-${randomBytes(16).toString('hex')}`;
 const origin = `http://127.0.0.1:${values.port}`;
 const children: ChildProcess[] = [];
-const postgres = preparePostgres();
+const postgres = await preparePostgres();
 try {
   say('PostgreSQL …');
   await postgres.start();

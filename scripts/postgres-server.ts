@@ -2,6 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
@@ -24,7 +25,7 @@ const USER = 'fleetlink';
 const STARTED_WITHIN_MS = 20_000;
 
 /** On a free port of the loopback interface, for whoever may connect; it does not run yet. Throws where there is none. */
-export function preparePostgres(): PostgresServer {
+export async function preparePostgres(): Promise<PostgresServer> {
   const initdb = findInitdb();
   const folder = mkdtempSync(join(tmpdir(), 'fleetlink-postgres-'));
   const as = unprivileged();
@@ -39,7 +40,7 @@ export function preparePostgres(): PostgresServer {
       stdio: 'pipe',
     },
   );
-  const port = pickPort();
+  const port = await pickPort();
   const url = `postgres://${USER}@127.0.0.1:${port}/postgres`;
   let child: ChildProcess | null = null;
 
@@ -77,8 +78,17 @@ export function preparePostgres(): PostgresServer {
 }
 
 /** Outside of what the system gives out by itself, so that nobody takes it while the server is down. */
-function pickPort(): number {
-  return 20_000 + Math.floor(Math.random() * 10_000);
+async function pickPort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const probe = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(probe, 'listening').then(
+      () => true,
+      () => false,
+    );
+    probe.close();
+    if (isFree) return port;
+  }
 }
 
 function childrenOf(parent: number): number[] {

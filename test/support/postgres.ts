@@ -47,7 +47,7 @@ export async function startPostgres(t: Test): Promise<PostgresServer> {
 }
 
 async function startOwn(t: Test): Promise<server.PostgresServer> {
-  const own = server.preparePostgres();
+  const own = await server.preparePostgres();
   t.teardown(async () => {
     await own.kill();
     own.remove();
