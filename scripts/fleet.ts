@@ -4,12 +4,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { preparePostgres } from './postgres-server.ts';
+import { findFreePort, stopProcess } from './processes.ts';
 import { findCommand } from './requirements.ts';
 
 const { values } = parseArgs({
@@ -61,7 +61,7 @@ try {
   await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
 } finally {
   say('\nending …');
-  for (const child of children) await end(child);
+  for (const child of children) await stopProcess(child);
   await postgres.kill();
   postgres.remove();
   rmSync(folder, { recursive: true, force: true });
@@ -118,13 +118,6 @@ function start(command: string, args: readonly string[], env: NodeJS.ProcessEnv)
   return child;
 }
 
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, 'exit');
-  child.kill('SIGINT');
-  await ended;
-}
-
 async function waitUntilReady({ name, port }: Host): Promise<void> {
   await waitForAnswer(`http://127.0.0.1:${port}/readyz`);
   say(`${name} ready`);
@@ -158,15 +151,6 @@ PostgreSQL   ${postgres.url}
   curl -sSI ${origin}/autumn
 
 Stop a host (kill -INT and its pid), and follow the link again. Ctrl-C ends all.`);
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  if (address === null || typeof address === 'string') throw new Error('No free port was found.');
-  return address.port;
 }
 
 function say(text: string): void {

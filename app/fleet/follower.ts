@@ -12,8 +12,6 @@ export interface Follower {
   catchUp(): Promise<void>;
   /** Milliseconds since the copy was known to have every change; infinite before the first time. */
   ageMs(): number;
-  /** The last change that the copy knows; null: none yet. */
-  position(): number | null;
 }
 
 export interface FollowerDeps {
@@ -26,7 +24,6 @@ export interface FollowerDeps {
 
 export function createFollower({ clock, copy, feed, onOtherDatabase }: FollowerDeps): Follower {
   let wholeAtMs = Number.NEGATIVE_INFINITY;
-  let position: number | null = null;
 
   /** A new copy begins at the end: what was before is filled in beside, or asked for key by key. */
   async function begin(): Promise<number> {
@@ -46,7 +43,6 @@ export function createFollower({ clock, copy, feed, onOtherDatabase }: FollowerD
         continue;
       }
       if (upTo > from) await copy.write(states, { position: upTo });
-      position = upTo;
       if (!isEnd) continue;
       wholeAtMs = askedAtMs;
       return;
@@ -56,6 +52,5 @@ export function createFollower({ clock, copy, feed, onOtherDatabase }: FollowerD
   return {
     catchUp: shareRuns(follow),
     ageMs: () => clock.monotonicMs() - wholeAtMs,
-    position: () => position,
   };
 }

@@ -1,18 +1,16 @@
 /** What a host of a fleet tells of itself and the shared database, in Prometheus form: read when somebody asks. */
 
 import { Gauge, type Registry } from 'prom-client';
+import { BREAKER_STATES, type BreakerState } from '../kernel/breaker.ts';
 
 export interface FleetFigures {
   /** Of the circuit to the shared database. */
-  readState(): Circuit;
+  readState(): BreakerState;
   /** Since when every change of links is known here; infinite: not since the start. */
   readAgeMs(): number;
   /** Clicks of this host that are not in the shared database. Throws while they cannot be counted. */
   countUnshipped(): Promise<number>;
 }
-
-const CIRCUITS = ['closed', 'open', 'half_open'] as const;
-type Circuit = (typeof CIRCUITS)[number];
 
 export function registerFleet(
   registry: Registry,
@@ -26,7 +24,7 @@ export function registerFleet(
     registers,
     collect() {
       const now = readState();
-      for (const state of CIRCUITS) this.set({ state }, state === now ? 1 : 0);
+      for (const state of BREAKER_STATES) this.set({ state }, state === now ? 1 : 0);
     },
   });
   new Gauge({

@@ -9,7 +9,8 @@
 
 import type { Clock } from './clock.ts';
 
-export type BreakerState = 'closed' | 'open' | 'half_open';
+export const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;
+export type BreakerState = (typeof BREAKER_STATES)[number];
 
 export interface Breaker {
   /** Whether somebody may ask now; then he tells with `succeeded` or `failed` what became of it. */

@@ -17,7 +17,6 @@ import { createClickLog } from './click-log.ts';
 import { forgetSalts } from './click-retention.ts';
 import { createClickStats } from './click-stats.ts';
 import { createClickTierStore } from './click-tier-store.ts';
-import type { Dialect } from './dialect.ts';
 import { createGroupCommit } from './group-commit.ts';
 import { createHostStateStore } from './host-state-store.ts';
 import { createLinkStore } from './link-store.ts';
@@ -35,7 +34,7 @@ import { createClickOutbox } from './sqlite/click-outbox.ts';
 import { makeSalt } from './sqlite/click-salts.ts';
 import { createSqliteDialect } from './sqlite/dialect.ts';
 import { createLinkCopy } from './sqlite/link-copy.ts';
-import { openClicksDb } from './sqlite/open-clicks-db.ts';
+import { openClicksDb, reportingTo } from './sqlite/open-clicks-db.ts';
 import { openDatabase } from './sqlite/open-database.ts';
 import type { OpenStoreOptions, Store } from './sqlite/open-store.ts';
 import { createRedirectLookup } from './sqlite/redirect-lookup.ts';
@@ -107,13 +106,7 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
     });
     const pacer = createPacer({ clock, readLoop: options.readLoop });
     const fill = createFiller({ copy, source: feed, pacer });
-    const localDialect: Dialect = {
-      ...local,
-      translateError(error) {
-        clicksDb.report(error);
-        return local.translateError(error);
-      },
-    };
+    const localDialect = reportingTo(clicksDb, local);
     const outbox = createClickOutbox({ open: clicksDb.database, dialect: localDialect });
     const { ship } = createShipper({ outbox, inbox: createClickInbox(db, clickDialect) });
     const { agree } = createSharedSalts(quick, clickDialect);

@@ -1,11 +1,10 @@
 // The servers that are compared, each a process of its own on a free port of the loopback interface.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { findFreePort, stopProcess } from '../processes.ts';
 
 export const CONTENDERS = [
   'bare',
@@ -56,7 +55,7 @@ export async function startContender(
   });
   closeSync(log);
   await waitUntilAnswering(url, child);
-  return { url, managementUrl, pid: child.pid ?? 0, stop: () => stop(child) };
+  return { url, managementUrl, pid: child.pid ?? 0, stop: () => stopProcess(child) };
 }
 
 function scriptOf(name: Exclude<ContenderName, 'fleetlink, PM2'>): string {
@@ -104,20 +103,4 @@ async function waitUntilAnswering(url: string, child: ChildProcess): Promise<voi
     }
   }
   throw new Error(`The contender at ${url} did not answer within ${STARTED_WITHIN_MS} ms.`);
-}
-
-async function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return;
-  const ended = once(child, 'exit');
-  child.kill('SIGINT');
-  await ended;
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  if (address === null || typeof address === 'string') throw new Error('No free port was found.');
-  return address.port;
 }

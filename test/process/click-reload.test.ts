@@ -4,8 +4,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { findFreePort } from '../../scripts/processes.ts';
 import { countRows, findWrong, makeLinks, sumOf } from '../support/click-proof.ts';
-import { findFreePort } from '../support/free-port.ts';
 import { createPm2 } from '../support/pm2.ts';
 import { startRedirectLoad } from '../support/redirect-load.ts';
 import { buildRelease } from '../support/release.ts';

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { closeSync, copyFileSync, openSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { findFreePort } from '../support/free-port.ts';
+import { findFreePort } from '../../scripts/processes.ts';
 import { spawnServer, startServer } from '../support/server-process.ts';
 import { ask, makeFolder } from '../support/service.ts';
 import { mountSmallDisk } from '../support/small-disk.ts';

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { findFreePort } from '../support/free-port.ts';
+import { findFreePort } from '../../scripts/processes.ts';
 import { createClient, makeLinks, readUsed, type Tally } from '../support/limited-links.ts';
 import { createPm2 } from '../support/pm2.ts';
 import { IS_PROOF } from '../support/property.ts';

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { findFreePort } from '../support/free-port.ts';
+import { findFreePort } from '../../scripts/processes.ts';
 import { startLoad } from '../support/load.ts';
 import { createPm2 } from '../support/pm2.ts';
 import { buildRelease } from '../support/release.ts';

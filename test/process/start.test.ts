@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { findFreePort } from '../support/free-port.ts';
+import { findFreePort } from '../../scripts/processes.ts';
 import { requireCommand } from '../support/requirement.ts';
 import {
   MAIN,

@@ -8,8 +8,8 @@ import { createClickInbox } from '../../app/store/postgres/click-inbox.ts';
 import { translatePostgresError } from '../../app/store/postgres/dialect.ts';
 import { openPostgres } from '../../app/store/postgres/open-postgres.ts';
 import { createReading } from '../../app/store/reading.ts';
+import { findFreePort } from '../../scripts/processes.ts';
 import { clickOn } from '../support/click-tables.ts';
-import { findFreePort } from '../support/free-port.ts';
 import { type PostgresServer, startPostgres } from '../support/postgres.ts';
 import { requireCommand } from '../support/requirement.ts';
 

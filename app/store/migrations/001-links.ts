@@ -4,6 +4,7 @@
 
 import { sql } from 'kysely';
 import type { Migration } from './migration.ts';
+import { createNamedNumbers } from './named-numbers.ts';
 
 export const linksMigration: Migration = {
   version: 1,
@@ -63,11 +64,7 @@ export const linksMigration: Migration = {
     await sql`create unique index events_by_link on events (link_id, version)`.execute(db);
 
     // `event` numbers the changes, `key` feeds the counter strategy; the value is the last number taken.
-    await db.schema
-      .createTable('sequences')
-      .addColumn('name', 'text', (column) => column.primaryKey())
-      .addColumn('value', 'bigint', (column) => column.notNull())
-      .execute();
+    await createNamedNumbers(db, 'sequences');
     await sql`insert into sequences (name, value) values ('event', 0), ('key', 0)`.execute(db);
 
     await db.schema
@@ -82,11 +79,7 @@ export const linksMigration: Migration = {
       .addColumn('last_used_at_ms', 'bigint')
       .execute();
 
-    await db.schema
-      .createTable('host_state')
-      .addColumn('name', 'text', (column) => column.primaryKey())
-      .addColumn('value', 'bigint', (column) => column.notNull())
-      .execute();
+    await createNamedNumbers(db, 'host_state');
 
     await dialect.createSearchIndex(db);
   },

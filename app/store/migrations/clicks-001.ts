@@ -8,6 +8,7 @@ import { sql } from 'kysely';
 import { BREAKDOWNS } from '../../stats/stats-store.ts';
 import { FIGURE_KINDS, WORD_KINDS } from '../click-rows.ts';
 import type { Migration } from './migration.ts';
+import { createNamedNumbers } from './named-numbers.ts';
 
 // In the text of a view nothing can be bound.
 const TOTAL = sql.lit(FIGURE_KINDS.total);
@@ -94,11 +95,7 @@ export const clicksMigration: Migration = {
     // `kept_from_ms`: rows of `clicks` before it are gone, or going; it is raised before they are.
     // `purged_to_seq`: the clicks of links purged up to this change are gone; `purged_again_to_seq`: and those that came late.
     // `purged_clicks`: how many they were. `night_of_day`: the last day whose nightly work is done.
-    await db.schema
-      .createTable('click_state')
-      .addColumn('name', 'text', (column) => column.primaryKey())
-      .addColumn('value', 'bigint', (column) => column.notNull())
-      .execute();
+    await createNamedNumbers(db, 'click_state');
 
     // Who does a piece of work that only one process may do at a time, and until when others leave it to him.
     await db.schema

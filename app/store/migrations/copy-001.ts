@@ -4,6 +4,7 @@
  */
 
 import type { Migration } from './migration.ts';
+import { createNamedNumbers } from './named-numbers.ts';
 
 export const copyMigration: Migration = {
   version: 1,
@@ -31,16 +32,8 @@ export const copyMigration: Migration = {
       .addColumn('seq', dialect.idType, dialect.idColumn)
       .addColumn('key', 'text', (column) => column.notNull())
       .execute();
-    await db.schema
-      .createTable('sequences')
-      .addColumn('name', 'text', (column) => column.primaryKey())
-      .addColumn('value', 'bigint', (column) => column.notNull())
-      .execute();
+    await createNamedNumbers(db, 'sequences');
     // What a host remembers of itself.
-    await db.schema
-      .createTable('host_state')
-      .addColumn('name', 'text', (column) => column.primaryKey())
-      .addColumn('value', 'bigint', (column) => column.notNull())
-      .execute();
+    await createNamedNumbers(db, 'host_state');
   },
 };

@@ -4,6 +4,7 @@
  */
 
 import { type Kysely, sql } from 'kysely';
+import type { LinkSource } from '../../fleet/filler.ts';
 import type { ChangeFeed, Changes, KeyState } from '../../fleet/link-copy.ts';
 import { type LinkStatus, PRIMARY_DOMAIN, type RedirectStatus } from '../../links/link.ts';
 import type { Dialect } from '../dialect.ts';
@@ -30,20 +31,7 @@ const LAST = sql`(select value from sequences where name = 'event')`;
 const FACTS = sql`links.id, links.url, links.status, links.redirect_status, links.expires_at_ms, links.max_clicks, links.max_clicks_seq`;
 const OWNER = sql`links.domain = ${sql.lit(PRIMARY_DOMAIN)} and links.released = 0`;
 
-export interface SharedChanges extends ChangeFeed {
-  /** Links behind the id `after` in the order of ids, and whether these were the last. */
-  readPortion(after: number): Promise<Portion>;
-  /** The links that people followed most. */
-  readMostClicked(): Promise<readonly KeyState[]>;
-}
-
-export interface Portion {
-  readonly states: readonly KeyState[];
-  /** Goes on behind this id; null: it was the last portion. */
-  readonly next: number | null;
-}
-
-export function createChangeFeed(db: Kysely<Tables>, dialect: Dialect): SharedChanges {
+export function createChangeFeed(db: Kysely<Tables>, dialect: Dialect): ChangeFeed & LinkSource {
   const reading = createReading(dialect);
 
   async function readChanges(position: number): Promise<Changes> {
@@ -72,7 +60,7 @@ export function createChangeFeed(db: Kysely<Tables>, dialect: Dialect): SharedCh
     return rows.map(toState);
   }
 
-  async function readPortion(after: number): Promise<Portion> {
+  async function readPortion(after: number): ReturnType<LinkSource['readPortion']> {
     const { rows } = await sql<StateRow & { id: number }>`
       select links.key, ${LAST} as as_of, ${FACTS} from links
       where ${OWNER} and links.id > ${after} order by links.id limit ${CHANGES_MAX}`.execute(db);

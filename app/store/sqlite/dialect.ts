@@ -27,19 +27,6 @@ export function createSqliteDialect({ clock, random }: SqliteDialectDeps): Diale
     sql`insert into link_search (rowid, text) values (${id}, ${text})`.compile(db),
   );
 
-  async function beginImmediate(connection: Kysely<Tables>): Promise<void> {
-    const deadlineMs = clock.monotonicMs() + BUSY_BUDGET_MS;
-    for (;;) {
-      try {
-        await sql`begin immediate`.execute(connection);
-        return;
-      } catch (error) {
-        if (!isBusy(error) || clock.monotonicMs() >= deadlineMs) throw error;
-      }
-      await waitForLock(clock, random);
-    }
-  }
-
   return {
     idType: 'integer',
     idColumn: (column) => column.primaryKey().autoIncrement(),
@@ -57,7 +44,7 @@ export function createSqliteDialect({ clock, random }: SqliteDialectDeps): Diale
 
     transaction(db, work) {
       return db.connection().execute(async (connection) => {
-        await beginImmediate(connection);
+        await retryWhileBusy(() => sql`begin immediate`.execute(connection), { clock, random });
         try {
           const result = await work(connection);
           await sql`commit`.execute(connection);
@@ -178,6 +165,23 @@ async function sortByRarity(db: Kysely<Tables>, trigrams: readonly string[]): Pr
     from json_each(${JSON.stringify(trigrams)})
     order by reach desc nulls first`.execute(db);
   return rows.map(({ trigram }) => trigram);
+}
+
+/** Tries again while another process writes. Throws the driver's errors, also that it took too long. */
+export async function retryWhileBusy(
+  work: () => unknown,
+  { clock, random }: SqliteDialectDeps,
+): Promise<void> {
+  const deadlineMs = clock.monotonicMs() + BUSY_BUDGET_MS;
+  for (;;) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      if (!isBusy(error) || clock.monotonicMs() >= deadlineMs) throw error;
+    }
+    await waitForLock(clock, random);
+  }
 }
 
 /** Another process writes just now. */

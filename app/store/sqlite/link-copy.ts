@@ -5,10 +5,9 @@
 
 import type Database from 'better-sqlite3';
 import type { CopyMark, KeyState, LinkCopy } from '../../fleet/link-copy.ts';
-import { waitForLock } from '../../kernel/busy-wait.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { PRIMARY_DOMAIN } from '../../links/link.ts';
-import { isBusy, translateSqliteError } from './dialect.ts';
+import { retryWhileBusy, translateSqliteError } from './dialect.ts';
 import type { RedirectLookup } from './redirect-lookup.ts';
 
 type Marks = Partial<Record<CopyMark, number>>;
@@ -24,8 +23,6 @@ export interface LinkCopyDeps {
 
 /** What is told to those who remember links: more than they look at before they forget all. */
 const EVENTS_KEPT = 10_000;
-/** How long a write waits for the other process of the host. */
-const BUSY_BUDGET_MS = 5000;
 
 export function createLinkCopy({ connection, lookup, clock, random }: LinkCopyDeps): LinkCopy {
   const upsert = connection.prepare(
@@ -74,25 +71,23 @@ export function createLinkCopy({ connection, lookup, clock, random }: LinkCopyDe
     for (const [mark, value] of Object.entries(marks)) raiseMark.run(mark, value);
   });
 
-  async function retryWhileBusy(work: () => void): Promise<void> {
-    const deadlineMs = clock.monotonicMs() + BUSY_BUDGET_MS;
-    for (;;) {
-      try {
-        work();
-        // What was written is seen at once, also by who has looked in this turn already.
-        lookup.endSnapshot();
-        return;
-      } catch (error) {
-        if (!isBusy(error) || clock.monotonicMs() >= deadlineMs) throw translateSqliteError(error);
-      }
-      await waitForLock(clock, random);
+  async function commit(work: () => void): Promise<void> {
+    const workAndShow = (): void => {
+      work();
+      // What was written is seen at once, also by who has looked in this turn already.
+      lookup.endSnapshot();
+    };
+    try {
+      await retryWhileBusy(workAndShow, { clock, random });
+    } catch (error) {
+      throw translateSqliteError(error);
     }
   }
 
   return {
     lookup: lookup.lookup,
     readMark: async (mark) => readMark.get(mark) ?? null,
-    write: (states, marks = {}) => retryWhileBusy(() => write.immediate(states, marks)),
-    clear: () => retryWhileBusy(() => void clear.immediate()),
+    write: (states, marks = {}) => commit(() => write.immediate(states, marks)),
+    clear: () => commit(() => void clear.immediate()),
   };
 }

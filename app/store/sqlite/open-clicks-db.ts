@@ -197,6 +197,17 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
   };
 }
 
+/** For those who read or count in the file: what they meet is reported. */
+export function reportingTo({ report }: Pick<ClicksDb, 'report'>, dialect: Dialect): Dialect {
+  return {
+    ...dialect,
+    translateError(error) {
+      report(error);
+      return dialect.translateError(error);
+    },
+  };
+}
+
 async function openFile(
   path: string,
   segment: JournalSegment,

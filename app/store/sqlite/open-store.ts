@@ -24,7 +24,6 @@ import { createApiKeyStore } from '../api-key-store.ts';
 import { createClickLog } from '../click-log.ts';
 import { createClickStats } from '../click-stats.ts';
 import { createClickTierStore } from '../click-tier-store.ts';
-import type { Dialect } from '../dialect.ts';
 import { createGroupCommit } from '../group-commit.ts';
 import { createHostStateStore } from '../host-state-store.ts';
 import { createLinkStore } from '../link-store.ts';
@@ -36,7 +35,7 @@ import { createReading } from '../reading.ts';
 import { createSliStore } from '../sli-store.ts';
 import { createUnknownKeyStore } from '../unknown-key-store.ts';
 import { createSqliteDialect } from './dialect.ts';
-import { type ClicksDb, type MissingClicks, openClicksDb } from './open-clicks-db.ts';
+import { type ClicksDb, type MissingClicks, openClicksDb, reportingTo } from './open-clicks-db.ts';
 import { type OpenDatabase, openDatabase } from './open-database.ts';
 import { raiseNumbers } from './raise-numbers.ts';
 import { createRedirectLookup } from './redirect-lookup.ts';
@@ -126,13 +125,7 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
   });
   if (await raiseNumbers(db, clicks, dialect)) options.onLinksOlder();
   const { reader } = db;
-  const clicksDialect: Dialect = {
-    ...dialect,
-    translateError(error) {
-      clicks.report(error);
-      return dialect.translateError(error);
-    },
-  };
+  const clicksDialect = reportingTo(clicks, dialect);
   const clicksReader = () => clicks.database().reader;
   const { lookup, endSnapshot, figures } = createRedirectLookup(db.readerConnection);
   const writes = createGroupCommit(db.writer, {
