@@ -61,6 +61,9 @@ export interface ClickContextDeps {
 const STORE_CLICKS_MAX_MS = 3000;
 /** How long a scrape of /metrics waits for a shared database. */
 const SCRAPE_MS = 1000;
+/** Every redirect waits behind a transaction on the own disk, and behind none in a database that answers others meanwhile. */
+const OWN_DISK = { restPerWork: 4, transactionMs: 2 };
+const SHARED_DATABASE = { restPerWork: 1, transactionMs: 100 };
 /** How old figures of clicks are that nobody asks for. */
 const FOLD_EVERY_MS = 1000;
 /** How long the others wait for a host that does something for all and is gone. */
@@ -70,8 +73,9 @@ const UPKEEP_EVERY_MS = 1000;
 
 export function createClickContext(deps: ClickContextDeps): ClickContext {
   const { config, logger, clock, metrics, store, ledger } = deps;
-  const pacer = createPacer({ clock, readLoop: () => performance.eventLoopUtilization() });
-  const folder = createFolder({ tiers: store.tiers, clock, pacer });
+  const { restPerWork, transactionMs } = store.sharing === null ? OWN_DISK : SHARED_DATABASE;
+  const pacer = createPacer({ clock, readLoop: () => performance.eventLoopUtilization(), restPerWork });
+  const folder = createFolder({ tiers: store.tiers, clock, pacer, transactionMs });
   const counts = createClickCounts({
     tiers: store.tiers,
     folder,

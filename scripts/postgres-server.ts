@@ -1,7 +1,15 @@
 // A PostgreSQL of our own for a while: for the tests, and for whoever wants to see a fleet on one machine.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  appendFileSync,
+  chownSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -9,7 +17,7 @@ import pg from 'pg';
 import { findCommand } from './requirements.ts';
 
 export interface PostgresServer {
-  /** Of a database that is always there. */
+  /** Of a database that is always there, as somebody who may do everything. */
   readonly url: string;
   /** Also again, on what is there. */
   start(): Promise<void>;
@@ -17,46 +25,67 @@ export interface PostgresServer {
   kill(): Promise<void>;
   /** To all of its processes. */
   signal(signal: NodeJS.Signals): void;
+  /** Makes a standby the one that is written to. */
+  promote(): Promise<void>;
   /** Takes its files away. */
   remove(): void;
+}
+
+export interface PostgresOptions {
+  /** Where it listens. */
+  readonly address?: string;
+  /** Who may connect beside this machine itself, as CIDR. */
+  readonly allowed?: string;
+  /** What its commands begin with, such as those of a network namespace. */
+  readonly enter?: readonly string[];
+  /** Settings, as `name=value`. */
+  readonly settings?: readonly string[];
+  /** The server that it follows: it begins as its copy. */
+  readonly standbyOf?: string;
 }
 
 const USER = 'fleetlink';
 const STARTED_WITHIN_MS = 20_000;
 
 /** On a free port of the loopback interface, for whoever may connect; it does not run yet. Throws where there is none. */
-export async function preparePostgres(): Promise<PostgresServer> {
-  const initdb = findInitdb();
+export async function preparePostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
+  const { address = '127.0.0.1', allowed, enter = [], settings = [], standbyOf } = options;
+  // Its neighbours are needed too, and a link to it may stand alone.
+  const programs = dirname(realpathSync(findInitdb()));
   const folder = mkdtempSync(join(tmpdir(), 'fleetlink-postgres-'));
-  const as = unprivileged();
-  if (as.uid !== undefined) chownSync(folder, as.uid, as.gid ?? as.uid);
   const data = join(folder, 'data');
-  execFileSync(
-    initdb,
-    ['-D', data, '-U', USER, '-A', 'trust', '-E', 'UTF8', '--locale', 'C.UTF-8', '--no-sync'],
-    {
-      ...as,
-      cwd: folder,
-      stdio: 'pipe',
-    },
-  );
+  const as = unprivileged(folder);
+  /** The command that runs a program of PostgreSQL. */
+  const toRun = (program: string, args: readonly string[]): [string, string[]] => {
+    const [command, ...rest] = [...enter, ...as, join(programs, program), ...args] as [string, ...string[]];
+    return [command, rest];
+  };
+  const runNow = (program: string, args: readonly string[]) =>
+    execFileSync(...toRun(program, args), { cwd: folder, stdio: 'pipe' });
+  if (standbyOf === undefined) {
+    runNow('initdb', [
+      ...['-D', data, '-U', USER, '-A', 'trust', '-E', 'UTF8'],
+      '--locale=C.UTF-8',
+      '--no-sync',
+    ]);
+    if (allowed !== undefined) allow(data, allowed);
+  } else {
+    runNow('pg_basebackup', ['-D', data, '-d', standbyOf, '-R', '--checkpoint=fast', '--no-sync']);
+  }
   const port = await pickPort();
-  const url = `postgres://${USER}@127.0.0.1:${port}/postgres`;
+  const url = `postgres://${USER}@${address}:${port}/postgres`;
   let child: ChildProcess | null = null;
 
   async function start(): Promise<void> {
-    const settings = [
+    const all = [
       `port=${port}`,
-      'listen_addresses=127.0.0.1',
+      `listen_addresses=${address}`,
       `unix_socket_directories=${folder}`,
       'fsync=off',
+      ...settings,
     ];
-    const args = ['-D', data, ...settings.flatMap((setting) => ['-c', setting])];
-    child = spawn(join(dirname(initdb), 'postgres'), args, {
-      ...as,
-      cwd: folder,
-      stdio: 'ignore',
-    });
+    const args = ['-D', data, ...all.flatMap((setting) => ['-c', setting])];
+    child = spawn(...toRun('postgres', args), { cwd: folder, stdio: 'ignore' });
     await waitUntilAnswering(url);
   }
 
@@ -74,7 +103,19 @@ export async function preparePostgres(): Promise<PostgresServer> {
     child = null;
   }
 
-  return { url, start, kill, signal, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  return {
+    url,
+    start,
+    kill,
+    signal,
+    promote: () => ask(url, 'select pg_promote()'),
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+function allow(data: string, cidr: string): void {
+  const lines = ['all', 'replication'].map((database) => `host ${database} all ${cidr} trust\n`);
+  appendFileSync(join(data, 'pg_hba.conf'), lines.join(''));
 }
 
 /** Outside of what the system gives out by itself, so that nobody takes it while the server is down. */
@@ -115,11 +156,15 @@ function sendSignal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** PostgreSQL refuses to run as root. */
-function unprivileged(): { uid?: number; gid?: number } {
-  if (userInfo().uid !== 0) return {};
-  const [uid, gid] = ['-u', '-g'].map((flag) => Number(execFileSync('id', [flag, 'nobody']).toString()));
-  return { uid: uid as number, gid: gid as number };
+/** PostgreSQL refuses to run as root: what its commands begin with, and a folder that is theirs. */
+function unprivileged(folder: string): string[] {
+  if (userInfo().uid !== 0) return [];
+  const [uid, gid] = ['-u', '-g'].map((flag) => Number(execFileSync('id', [flag, 'nobody']).toString())) as [
+    number,
+    number,
+  ];
+  chownSync(folder, uid, gid);
+  return ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--'];
 }
 
 async function waitUntilAnswering(url: string): Promise<void> {

@@ -17,6 +17,7 @@ export const requirements: readonly Requirement[] = [
   { command: 'prlimit', debian: 'util-linux', suites: 'what becomes of clicks when the disk reports errors' },
   { command: 'openssl', debian: 'openssl', suites: 'the line that marks test requests' },
   { command: 'initdb', debian: 'postgresql', suites: 'hosts that share a database' },
+  { command: 'ip', debian: 'iproute2', suites: 'hosts whose network is cut' },
 ];
 
 // Daemons such as sshd live where an ordinary user's PATH does not look, and PostgreSQL in a folder for each version.

@@ -22,24 +22,24 @@ export interface FolderDeps {
   readonly tiers: Pick<ClickTiers, 'fold' | 'findOldestWaitingMs'>;
   readonly clock: Clock;
   readonly pacer: Pacer;
+  /** What a transaction should take. */
+  readonly transactionMs: number;
 }
 
 /** Who asks for figures waits for as many: about a second. Beyond that they are as old as they say. */
 export const CATCH_UP_MAX = 20_000;
 
-/** What a transaction should take: every redirect waits behind it. */
-const TRANSACTION_MS = 2;
 /** Clicks of a transaction. Fewer cost more each. */
 const SLICE_MIN = 10;
 const SLICE_MAX = 500;
 
-export function createFolder({ tiers, clock, pacer }: FolderDeps): Folder {
+export function createFolder({ tiers, clock, pacer, transactionMs }: FolderDeps): Folder {
   let sliceClicks = SLICE_MIN;
 
   /** Counts a batch of what was stored up to `untilMs`; `isDone`: that is counted now. */
   async function stepTo(untilMs: number, pause: Pause): Promise<{ clicks: number; isDone: boolean }> {
     const { clicks, isFull, longestMs } = await tiers.fold(sliceClicks, pause);
-    if (clicks > 0) sliceClicks = nextSlice({ sliceClicks, isFull, longestMs });
+    if (clicks > 0) sliceClicks = nextSlice({ sliceClicks, isFull, longestMs, transactionMs });
     if (clicks === 0 || isFull) return { clicks, isDone: clicks === 0 };
     const oldestMs = await tiers.findOldestWaitingMs();
     return { clicks, isDone: oldestMs === null || oldestMs > untilMs };
@@ -70,11 +70,12 @@ interface LastBatch {
   readonly sliceClicks: number;
   readonly isFull: boolean;
   readonly longestMs: number;
+  readonly transactionMs: number;
 }
 
 /** Grows only by batches that had enough to tell. */
-function nextSlice({ sliceClicks, isFull, longestMs }: LastBatch): number {
-  const fitting = Math.floor((sliceClicks * TRANSACTION_MS) / Math.max(longestMs, 1));
+function nextSlice({ sliceClicks, isFull, longestMs, transactionMs }: LastBatch): number {
+  const fitting = Math.floor((sliceClicks * transactionMs) / Math.max(longestMs, 1));
   const next = fitting < sliceClicks || isFull ? Math.min(fitting, sliceClicks * 2) : sliceClicks;
   return Math.min(Math.max(next, SLICE_MIN), SLICE_MAX);
 }

@@ -17,6 +17,8 @@ export interface PacerDeps {
   readonly clock: Clock;
   /** For how long the event loop was at work since the process began, and for how long it was not, in milliseconds. */
   readonly readLoop: () => { readonly active: number; readonly idle: number };
+  /** How many times as long as a portion the pause is while the event loop has nothing else to do. */
+  readonly restPerWork?: number;
 }
 
 /** Work takes a fifth of the time that the event loop has left, and about a hundredth of all where it has none. */
@@ -25,7 +27,7 @@ const REST_PER_WORK_MAX = 99;
 /** A portion may have waited for others, which is no work; and who ends waits for a pause. */
 const PAUSE_MS_MAX = 500;
 
-export function createPacer({ clock, readLoop }: PacerDeps): Pacer {
+export function createPacer({ clock, readLoop, restPerWork = REST_PER_WORK }: PacerDeps): Pacer {
   return {
     begin(isOver) {
       let resumedMs = clock.monotonicMs();
@@ -36,7 +38,7 @@ export function createPacer({ clock, readLoop }: PacerDeps): Pacer {
         loop = readLoop();
         const idleMs = loop.idle - before.idle;
         const allMs = idleMs + loop.active - before.active;
-        return allMs === 0 ? REST_PER_WORK : Math.min((REST_PER_WORK * allMs) / idleMs, REST_PER_WORK_MAX);
+        return allMs === 0 ? restPerWork : Math.min((restPerWork * allMs) / idleMs, REST_PER_WORK_MAX);
       }
 
       return async () => {

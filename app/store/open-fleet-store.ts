@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { DAY_MS } from '../clicks/visitor.ts';
 import { createFiller } from '../fleet/filler.ts';
 import { createFollower } from '../fleet/follower.ts';
+import { keepOwnChanges } from '../fleet/own-changes.ts';
 import { createSaltKeeper } from '../fleet/salt-keeper.ts';
 import { createSharedLookup } from '../fleet/shared-links.ts';
 import { createShipper } from '../fleet/shipper.ts';
@@ -94,6 +95,8 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
     });
     closers.push(clicksDb.close);
 
+    const onCopyFailed = (error: unknown): void =>
+      onTrouble('a link could not be written to the copy', error);
     const lookup = createRedirectLookup(copyDb.readerConnection);
     const feed = createChangeFeed(quick, linkDialect);
     const copy = copyDb.connect((connection) => createLinkCopy({ connection, lookup, clock, random }));
@@ -129,8 +132,7 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
     const writes = createGroupCommit(db, {
       dialect: linkDialect,
       requireInPlace: () => undefined,
-      // Whoever made a link follows it on this host at once.
-      onCommitted: () => withinASecond(follower.catchUp()),
+      onCommitted: () => undefined,
     });
     const hostWrites = createGroupCommit(copyDb.writer, {
       dialect: local,
@@ -147,18 +149,23 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
     // From the first second on, where the database answers.
     await Promise.all([withinASecond(follower.catchUp()), withinASecond(keepSalts())]);
     return {
-      links: createLinkStore({
-        reader,
-        writes,
-        dialect: linkDialect,
-        lookup: createSharedLookup({
-          clock,
-          copy,
-          feed,
-          follower,
-          staleMaxMs: options.staleMaxMs,
-          onCopyFailed: (error) => onTrouble('a link could not be written to the copy', error),
+      links: keepOwnChanges({
+        links: createLinkStore({
+          reader,
+          writes,
+          dialect: linkDialect,
+          lookup: createSharedLookup({
+            clock,
+            copy,
+            feed,
+            follower,
+            staleMaxMs: options.staleMaxMs,
+            onCopyFailed,
+          }),
         }),
+        copy,
+        catchUp: () => withinASecond(follower.catchUp()),
+        onCopyFailed,
       }),
       lookups: lookup.figures,
       apiKeys: createApiKeyStore({ reader, writes, dialect: linkDialect }),

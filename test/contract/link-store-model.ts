@@ -19,7 +19,7 @@ import {
   type Refusal,
   type VersionCondition,
 } from '../../app/links/link-store.ts';
-import { propertyRuns } from '../support/property.ts';
+import { type Effort, propertyRuns } from '../support/property.ts';
 import { sortLinks } from './link-list.ts';
 import {
   applyForLink,
@@ -34,7 +34,12 @@ import {
   T0,
 } from './store.ts';
 
-export function testLinkStoreModel(t: Test, name: string, openStore: OpenStore): Promise<unknown> {
+export function testLinkStoreModel(
+  t: Test,
+  name: string,
+  openStore: OpenStore,
+  effort: Effort = { runs: 25, proveRuns: 1500 },
+): Promise<unknown> {
   return t.test(`${name}: random commands agree with the model`, async (t) => {
     await fc.assert(
       fc.asyncProperty(fc.array(STEP, { minLength: 5, maxLength: 25 }), async (steps) => {
@@ -45,7 +50,7 @@ export function testLinkStoreModel(t: Test, name: string, openStore: OpenStore):
           await store.close();
         }
       }),
-      propertyRuns(t, { runs: 25, proveRuns: 1500 }),
+      propertyRuns(t, effort),
     );
     t.pass('the store and the model agree');
   });

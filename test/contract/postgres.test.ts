@@ -1,5 +1,6 @@
 // Runs the contract suites on a real PostgreSQL.
 
+import { deepStrictEqual } from 'node:assert';
 import type { Test } from 'tap';
 import t from 'tap';
 import { systemClock } from '../../app/kernel/clock.ts';
@@ -9,8 +10,11 @@ import { createHostStateStore } from '../../app/store/host-state-store.ts';
 import { createLinkStore } from '../../app/store/link-store.ts';
 import { createChangeFeed } from '../../app/store/postgres/change-feed.ts';
 import { openPostgres } from '../../app/store/postgres/open-postgres.ts';
+import type { Store } from '../../app/store/sqlite/open-store.ts';
 import { type PostgresServer, startPostgres } from '../support/postgres.ts';
 import { requireCommand } from '../support/requirement.ts';
+import { makeFolder } from '../support/service.ts';
+import { openStore } from '../support/store.ts';
 import { testApiKeyStore } from './api-key-store.ts';
 import { testLinkList } from './link-list.ts';
 import { testLinkStore } from './link-store.ts';
@@ -54,11 +58,44 @@ async function open(t: Test, url: string): Promise<OpenedStore> {
   };
 }
 
+/** Commands go to two hosts in turn; what one of them has told, the other one redirects to as well. */
+async function openTwoHosts(t: Test): Promise<OpenedStore> {
+  const databaseUrl = await server.createDatabase(t);
+  const hosts = await Promise.all([0, 1].map(() => openStore({ dataDir: makeFolder(t), databaseUrl })));
+  let turn = 0;
+  const current = (): Store => hosts[turn % 2] as Store;
+  const { links, apiKeys, drain } = current();
+  return {
+    links: {
+      ...links,
+      apply(units) {
+        turn++;
+        return current().links.apply(units);
+      },
+      findLink: (ref) => current().links.findLink(ref),
+      async lookup(key) {
+        const told = await current().links.lookup(key);
+        const other = hosts[(turn + 1) % 2] as Store;
+        for (const { work } of other.sharing?.work ?? []) await work(() => false);
+        deepStrictEqual(await other.links.lookup(key), told);
+        return told;
+      },
+    },
+    apiKeys,
+    drain,
+    async close() {
+      for (const { close } of hosts) await close();
+    },
+    openAgain: () => Promise.reject(new Error('Hosts of a fleet are told to open again one by one.')),
+  };
+}
+
 if (requireCommand(t, 'initdb')) {
   server = await startPostgres(t);
   await testLinkStore(t, 'PostgreSQL', openShared);
   await testLinkList(t, 'PostgreSQL', openShared);
   await testLinkStoreModel(t, 'PostgreSQL', openShared);
+  await testLinkStoreModel(t, 'Two hosts that share PostgreSQL', openTwoHosts, { runs: 15, proveRuns: 400 });
   await testRevertProperty(t, 'PostgreSQL', openShared);
   await testApiKeyStore(t, 'PostgreSQL', openShared);
 }

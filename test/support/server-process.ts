@@ -19,6 +19,8 @@ export interface ServerOptions {
   readonly release?: string;
   /** Modules loaded before the program, such as one that injects a fault. */
   readonly preload?: readonly string[];
+  /** What its command begins with, such as that of a network namespace. */
+  readonly enter?: readonly string[];
   readonly stdio?: SpawnOptions['stdio'];
 }
 
@@ -79,8 +81,10 @@ export function spawnServer(t: Test, options: ServerOptions): ServerProcess {
   return watch(t, child);
 }
 
-function serverCommand({ release, preload = [] }: ServerOptions): [string, ...string[]] {
-  if (release !== undefined) return withoutTap([process.execPath, join(release, 'dist', 'main.js')]);
+function serverCommand({ release, preload = [], enter = [] }: ServerOptions): [string, ...string[]] {
+  if (release !== undefined) {
+    return withoutTap([...enter, process.execPath, join(release, 'dist', 'main.js')]);
+  }
   return [process.execPath, ...NODE_ARGS, ...preload.flatMap((path) => ['--import', resolve(path)]), MAIN];
 }
 

@@ -6,18 +6,22 @@ import { systemClock } from '../../app/kernel/clock.ts';
 import type { Dialect } from '../../app/store/dialect.ts';
 import type { MigrateMode } from '../../app/store/migrations/migrate.ts';
 import { LINK_SCHEMA } from '../../app/store/migrations/migrations.ts';
+import { openStore as open, type StoreOptions } from '../../app/store/open-store.ts';
 import { type OpenDatabase, openDatabase } from '../../app/store/sqlite/open-database.ts';
-import { type OpenStoreOptions, openSqliteStore, type Store } from '../../app/store/sqlite/open-store.ts';
+import type { Store } from '../../app/store/sqlite/open-store.ts';
 
-export function openStore(
-  options: Partial<OpenStoreOptions> & Pick<OpenStoreOptions, 'dataDir'>,
-): Promise<Store> {
-  return openSqliteStore({
+/** SQLite alone, unless `databaseUrl` names a database that hosts share. */
+export function openStore(options: Partial<StoreOptions> & Pick<StoreOptions, 'dataDir'>): Promise<Store> {
+  return open({
+    databaseUrl: null,
     migrate: 'auto',
     clock: systemClock,
     random: Math.random,
     randomBytes,
     clickDurability: 'process',
+    staleMaxMs: Number.POSITIVE_INFINITY,
+    readLoop: () => performance.eventLoopUtilization(),
+    onTrouble: () => undefined,
     onClicksSetAside: () => undefined,
     onClicksMissing: () => undefined,
     onLinksOlder: () => undefined,

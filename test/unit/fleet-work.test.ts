@@ -4,10 +4,13 @@ import type { Redirect } from '../../app/clicks/click-writer.ts';
 import { DAY_MS } from '../../app/clicks/visitor.ts';
 import { createFiller } from '../../app/fleet/filler.ts';
 import { FILLED, type KeyState } from '../../app/fleet/link-copy.ts';
+import { keepOwnChanges } from '../../app/fleet/own-changes.ts';
 import { createSaltKeeper } from '../../app/fleet/salt-keeper.ts';
 import { createSharedQuotas } from '../../app/fleet/shared-quotas.ts';
 import { type ClickBatch, createShipper } from '../../app/fleet/shipper.ts';
 import { nextTurn } from '../../app/kernel/portions.ts';
+import type { Link } from '../../app/links/link.ts';
+import type { LinkStore, Outcome } from '../../app/links/link-store.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { createIdlePacer } from '../support/pacer.ts';
 
@@ -195,4 +198,44 @@ t.test('salts of today and tomorrow are brought here, once', async (t) => {
   await keep();
   t.same(kept.slice(2), [[today + 2, `salt of ${today + 2}`]]);
   t.equal(asked, 3);
+});
+
+/** A host that makes the links `outcomes` tell of. */
+function startChanging(outcomes: readonly Outcome[], committed = true) {
+  const did: unknown[] = [];
+  const { apply } = keepOwnChanges({
+    links: { apply: async () => [{ committed, outcomes }] } as unknown as LinkStore,
+    copy: {
+      async write(states) {
+        did.push(states.map(({ key, asOf, facts }) => `${key} as of ${asOf}: ${facts?.url}`));
+      },
+    },
+    catchUp: async () => void did.push('caught up'),
+    onCopyFailed: () => undefined,
+  });
+  return { apply: () => apply([]), did };
+}
+
+const LINK = { id: 1, key: 'autumn', seq: 7, url: 'https://example.com/1', released: false } as Link;
+
+t.test('what is committed through a host is in its copy before it is told', async (t) => {
+  const { apply, did } = startChanging([
+    { type: 'created', link: LINK },
+    { type: 'unchanged', link: { ...LINK, key: 'winter' } },
+    { type: 'updated', link: { ...LINK, key: 'taken by another', released: true } },
+  ]);
+  t.match(await apply(), [{ committed: true }]);
+  t.same(did, [['autumn as of 7: https://example.com/1', 'winter as of 7: https://example.com/1']]);
+});
+
+t.test('what was refused is not', async (t) => {
+  const { apply, did } = startChanging([{ type: 'created', link: LINK }], false);
+  await apply();
+  t.same(did, [[]]);
+});
+
+t.test('after a purge the copy catches up', async (t) => {
+  const { apply, did } = startChanging([{ type: 'purged' }]);
+  await apply();
+  t.same(did, [[], 'caught up']);
 });

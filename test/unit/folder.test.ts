@@ -24,6 +24,7 @@ function start({ msPerClick = 0 } = {}) {
     },
   };
   const folder = createFolder({
+    transactionMs: 2,
     clock: timed,
     pacer: createIdlePacer(timed),
     tiers: {
@@ -82,6 +83,7 @@ t.test('clicks that come meanwhile are left for the next time', async (t) => {
   for (const way of ['catchUp', 'foldAll'] as const) {
     const oldest = [0, 0, 1];
     const folder = createFolder({
+      transactionMs: 2,
       clock: createFakeClock(0),
       pacer: createIdlePacer(createFakeClock(0)),
       tiers: {
@@ -177,6 +179,7 @@ t.test(
   async (t) => {
     const clock = createFakeClock(5);
     const folder = createFolder({
+      transactionMs: 2,
       clock,
       pacer: createIdlePacer(clock),
       tiers: {

@@ -12,6 +12,7 @@ import { findFreePort } from '../../scripts/processes.ts';
 import { clickOn } from '../support/click-tables.ts';
 import { type PostgresServer, startPostgres } from '../support/postgres.ts';
 import { requireCommand } from '../support/requirement.ts';
+import { until } from '../support/until.ts';
 
 const options = { migrate: 'auto', onBroken: () => undefined, clock: systemClock } as const;
 
@@ -30,6 +31,7 @@ await t.test('errors that pass by themselves are told as unavailable, all others
     [serverError('55P03'), /Others are writing/],
     [serverError('40P01'), /Others are writing/],
     [serverError('57014'), /did not answer in time/],
+    [serverError('25P03'), /silent for too long/],
     [serverError('25006'), /is a standby/],
     [new Error('Query read timeout'), /did not answer in time/],
     [new Error('Connection terminated unexpectedly'), /cannot be reached/],
@@ -122,6 +124,39 @@ async function main(server: PostgresServer): Promise<void> {
       rows.map(({ name }) => name),
       ['after', 'before'],
     );
+  });
+
+  await t.test('a host that falls silent while it writes keeps nobody else from writing', async (t) => {
+    const url = await server.createDatabase(t);
+    const open = async () => {
+      const { db, links, close } = await openPostgres({ ...options, url });
+      t.teardown(close);
+      return { db, links };
+    };
+    const [silent, other] = [await open(), await open()];
+    let goOn = (): void => undefined;
+    const isSilent = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const begun = new Promise<void>((resolve) => {
+      void silent.links
+        .transaction(silent.db, async (connection) => {
+          resolve();
+          await isSilent;
+          await connection.selectFrom('links').select('id').execute();
+        })
+        .catch((error: unknown) => {
+          failed = silent.links.translateError(error);
+        });
+    });
+    let failed: unknown = null;
+    await begun;
+    await other.links.transaction(other.db, async (connection) => {
+      await connection.insertInto('host_state').values({ name: 'written', value: 1 }).execute();
+    });
+    goOn();
+    await until('the silent one is told', () => failed !== null);
+    t.match(failed, { code: 'unavailable' });
   });
 
   await t.test('of more texts of a kind than are kept only that there was one is kept', async (t) => {

@@ -13,6 +13,11 @@ export type WriteLock = 'links' | 'clicks';
 
 /** Of our choice; an advisory lock is a number that everybody agrees on. */
 const LOCK_NUMBERS: Readonly<Record<WriteLock, number>> = { links: 7_105_633_001, clicks: 7_105_633_002 };
+/**
+ * How long a transaction may wait for its host's next statement. A host whose network is cut in the middle of one would hold the
+ * lock until its connection is given up, hours later. Shorter than others wait for the lock, so that they get it.
+ */
+const SILENT_MS = 3000;
 /** How long a write waits for those of others before it is answered with 503. */
 const LOCK_MS = 5000;
 /** What the server itself allows a statement of ours; a client that gives up earlier leaves it running. */
@@ -20,6 +25,7 @@ const STATEMENT_MS = 10_000;
 
 export function createPostgresDialect(lock: WriteLock): Dialect {
   const begin = `begin; set local lock_timeout = ${LOCK_MS}; set local statement_timeout = ${STATEMENT_MS};
+    set local idle_in_transaction_session_timeout = ${SILENT_MS};
     select pg_advisory_xact_lock(${LOCK_NUMBERS[lock]})`;
 
   return {
@@ -118,6 +124,7 @@ const SLOW = 'The database did not answer in time. Try again in a moment.';
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const SENTENCES: Readonly<Record<string, string>> = {
+  '25P03': 'The host was silent for too long while it wrote. Try again in a moment.',
   '25006': 'The database cannot be written to: it is a standby. Links still redirect.',
   '40001': WAITED,
   '40P01': WAITED,
