@@ -28,6 +28,8 @@ export interface ClickOutbox {
   readBatch(): Promise<ClickBatch | null>;
   /** They are safe elsewhere; nothing keeps them here. */
   forget(batch: ClickBatch): Promise<void>;
+  /** Forgets some that came there in another way, as by a move (store/move/). False: none are left. */
+  sweep(): Promise<boolean>;
   countWaiting(): Promise<number>;
 }
 
@@ -41,7 +43,13 @@ export interface Shipper {
   ship(): Promise<void>;
 }
 
-export function createShipper({ outbox, inbox }: { outbox: ClickOutbox; inbox: ClickInbox }): Shipper {
+export function createShipper({
+  outbox,
+  inbox,
+}: {
+  readonly outbox: Omit<ClickOutbox, 'sweep'>;
+  readonly inbox: ClickInbox;
+}): Shipper {
   async function ship(): Promise<void> {
     // What comes in meanwhile is for the next time, so that this one ends.
     let left = await outbox.countWaiting();

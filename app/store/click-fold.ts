@@ -195,18 +195,18 @@ async function runStage(db: Kysely<Tables>, dialect: Dialect, batch: Batch): Pro
   if (!(await noteStage(db, batch))) return false;
   const { slices, stage } = batch;
   if (slices === 1) {
-    await layOut(db, batch, sql`true`);
+    await layOut(db, dialect, { ...batch, slice: sql`true` });
     await addFigures(db, [INDEX, ...LAID_OUT]);
     await countVisitors(db, dialect);
     await mergeLinks(db);
     await addFigures(db, LAID_OUT);
     await countVisitors(db, dialect);
   } else if (stage >= STAGES_OF_ALL) {
-    await layOut(db, batch, sql`link_id % ${slices} = ${stage - STAGES_OF_ALL}`);
+    await layOut(db, dialect, { ...batch, slice: sql`link_id % ${slices} = ${stage - STAGES_OF_ALL}` });
     await addFigures(db, [INDEX, ...LAID_OUT]);
     await countVisitors(db, dialect);
   } else {
-    await layOut(db, batch, sql`true`);
+    await layOut(db, dialect, { ...batch, slice: sql`true` });
     await mergeLinks(db);
     if (stage === 0) {
       await addFigures(db, TOTALS);
@@ -245,8 +245,12 @@ async function noteStage(db: Kysely<Tables>, batch: Batch): Promise<boolean> {
  * What a stage counts, with everything it is counted by, lies in a table of this connection: a batch is read once for each
  * stage and not for each statement.
  */
-async function layOut(db: Kysely<Tables>, { from, to }: Batch, slice: RawBuilder<unknown>): Promise<void> {
-  await openFolding(db);
+async function layOut(
+  db: Kysely<Tables>,
+  dialect: Dialect,
+  { from, to, slice }: Batch & { slice: RawBuilder<unknown> },
+): Promise<void> {
+  await openFolding(db, dialect);
   await sql`
     insert into folding
     select clicks.id, link_id, at_ms, reason, visitor, at_ms / ${sql.lit(QUARTER_MS)}, at_ms / ${sql.lit(DAY_MS)},
@@ -256,12 +260,13 @@ async function layOut(db: Kysely<Tables>, { from, to }: Batch, slice: RawBuilder
 }
 
 /** An empty one. `clicks`: how often each counts, -1 takes it out of the figures. */
-export async function openFolding(db: Kysely<Tables>): Promise<void> {
-  await sql`
-    create temporary table if not exists folding (id bigint, link_id bigint, at_ms bigint, reason integer, visitor bigint,
-      quarter integer, day integer, referrer bigint, language bigint, country bigint, browser bigint, os bigint,
-      device bigint, clicks integer)`.execute(db);
-  await sql`delete from folding`.execute(db);
+export function openFolding(db: Kysely<Tables>, dialect: Dialect): Promise<void> {
+  return dialect.openScratch(
+    db,
+    'folding',
+    sql`id bigint, link_id bigint, at_ms bigint, reason integer, visitor bigint, quarter integer, day integer,
+      referrer bigint, language bigint, country bigint, browser bigint, os bigint, device bigint, clicks integer`,
+  );
 }
 
 /** What is laid out counts for all links together from here on. */

@@ -54,7 +54,7 @@ async function apply(db: Kysely<Tables>, dialect: Dialect, changes: readonly Cha
     { id: 'number', reason: 'number' },
     changes.map(({ id, to }) => [id, REASON_NUMBERS[to]]),
   );
-  await openFolding(db);
+  await openFolding(db, dialect);
   await layOut(
     db,
     sql`(select id, reason from clicks where id in (select id from ${changed} as changed))`,

@@ -33,6 +33,8 @@ export interface Dialect {
   databaseBytes(db: Kysely<Tables>): Promise<number>;
   /** A driver's error as an AppError, by its code; any other error as it is. */
   translateError(error: unknown): unknown;
+  /** An empty table that nobody else sees, for the transaction that is under way. */
+  openScratch(db: Kysely<Tables>, name: string, columns: RawBuilder<unknown>): Promise<void>;
   createSearchIndex(db: Kysely<Tables>): Promise<void>;
   /** Keeps the search index in step with a row of `links`. */
   indexSearchText(db: Kysely<Tables>, entry: SearchEntry): Promise<void>;

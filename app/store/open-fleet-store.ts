@@ -12,7 +12,7 @@ import { createSaltKeeper } from '../fleet/salt-keeper.ts';
 import { createSharedLookup } from '../fleet/shared-links.ts';
 import { createShipper } from '../fleet/shipper.ts';
 import { within } from '../kernel/deadline.ts';
-import { createPacer } from '../kernel/portions.ts';
+import { createPacer, inPortions } from '../kernel/portions.ts';
 import { createApiKeyStore } from './api-key-store.ts';
 import { createClickLog } from './click-log.ts';
 import { forgetSalts } from './click-retention.ts';
@@ -208,6 +208,11 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
           { name: 'follow the changes of links', everyMs: 1000, work: follower.catchUp },
           { name: 'ship clicks', everyMs: 500, work: ship },
           { name: 'fill the copy of links', everyMs: 5000, work: fill },
+          {
+            name: 'forget clicks that were moved',
+            everyMs: 5000,
+            work: (isOver) => inPortions(outbox.sweep, { pacer, isOver }),
+          },
           { name: 'share the salts of visitors', everyMs: 5000, work: keepSalts },
         ],
       },

@@ -53,6 +53,8 @@ export interface SegmentTable {
   removed: Generated<number>;
   seen_at_ms: Generated<number>;
   is_over: Generated<number>;
+  /** Its clicks up to this sequence are in the database that hosts share. */
+  shipped_to: Generated<number>;
 }
 
 export type ClickStateName =

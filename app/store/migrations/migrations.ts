@@ -3,6 +3,7 @@
 import { linksMigration } from './001-links.ts';
 import { maxClicksMigration } from './002-max-clicks.ts';
 import { clicksMigration } from './clicks-001.ts';
+import { shippedMigration } from './clicks-002.ts';
 import { copyMigration } from './copy-001.ts';
 import type { Schema } from './migrate.ts';
 
@@ -13,7 +14,10 @@ export const LINK_SCHEMA: Schema = {
 
 export const COPY_SCHEMA: Schema = { stateTable: 'schema_state', migrations: [copyMigration] };
 
-export const CLICK_SCHEMA: Schema = { stateTable: 'click_schema_state', migrations: [clicksMigration] };
+export const CLICK_SCHEMA: Schema = {
+  stateTable: 'click_schema_state',
+  migrations: [clicksMigration, shippedMigration],
+};
 
 /** The schema of links this code knows: migrations are numbered without a gap. */
 export const SCHEMA_VERSION = LINK_SCHEMA.migrations.length;

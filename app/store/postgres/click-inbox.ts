@@ -58,8 +58,13 @@ async function merge(db: Kysely<Tables>, deps: MergeDeps, batch: ClickBatch): Pr
 }
 
 async function openSegment(db: Kysely<Tables>, { segment, startedAtMs }: ClickBatch): Promise<number> {
-  const find = () => db.selectFrom('segments').select('id').where('name', '=', segment).executeTakeFirst();
-  const known = await find();
+  const known = await db
+    .updateTable('segments')
+    // Of a host that was away for days: what it brings is to be counted.
+    .set({ is_over: 0 })
+    .where('name', '=', segment)
+    .returning('id')
+    .executeTakeFirst();
   if (known !== undefined) return known.id;
   const { id } = await db
     .insertInto('segments')

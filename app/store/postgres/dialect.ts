@@ -77,6 +77,15 @@ export function createPostgresDialect(lock: WriteLock): Dialect {
       return (rows[0] as { bytes: number }).bytes;
     },
 
+    // Gone with the transaction: rows that were deleted from one that stays would be read for ever, since nothing vacuums it, and a
+    // pooler would hand it to others.
+    async openScratch(db, name, columns) {
+      await sql`create temporary table if not exists ${sql.table(name)} (${columns}) on commit drop`.execute(
+        db,
+      );
+      await sql`truncate ${sql.table(name)}`.execute(db);
+    },
+
     translateError: translatePostgresError,
 
     async createSearchIndex(db) {

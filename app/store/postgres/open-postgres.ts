@@ -10,6 +10,7 @@ import { AppError, StartError } from '../../kernel/errors.ts';
 import type { Dialect } from '../dialect.ts';
 import { type MigrateMode, migrate } from '../migrations/migrate.ts';
 import { CLICK_SCHEMA, LINK_SCHEMA } from '../migrations/migrations.ts';
+import { isBeingFilled } from '../move/move-log.ts';
 import type { Tables } from '../tables.ts';
 import { createPostgresDialect, translatePostgresError } from './dialect.ts';
 import { createPool, describeDatabase } from './pool.ts';
@@ -32,6 +33,8 @@ export interface OpenPostgresOptions {
   /** Told of connections that break while nobody uses them. */
   readonly onBroken: (error: Error) => void;
   readonly clock: Clock;
+  /** For who fills it (store/move/): others are kept away as long as somebody does. */
+  readonly mayBeFilled?: boolean;
 }
 
 /** Of each host. */
@@ -47,6 +50,7 @@ export async function openPostgres({
   migrate: mode,
   onBroken,
   clock,
+  mayBeFilled = false,
 }: OpenPostgresOptions): Promise<OpenPostgres> {
   const breaker = createBreaker({ clock, failuresMax: FAILURES_MAX, openMs: OPEN_MS });
   const pool = createPool({ url, ...POOL, onBroken, breaker });
@@ -56,6 +60,11 @@ export async function openPostgres({
   const name = describeDatabase(url);
   const bare = toKysely(pool);
   const prepare = once(async () => {
+    if (!mayBeFilled && (await isBeingFilled(bare, links))) {
+      throw new StartError(
+        `The database ${name} is being filled. Let \`npm run migrate:store\` end first, or empty it.`,
+      );
+    }
     await migrate(bare, links, { mode, schema: LINK_SCHEMA, name });
     await migrate(bare, clicks, { mode, schema: CLICK_SCHEMA, name });
     // Links and clicks began together: there is no change before which clicks are not known.

@@ -109,14 +109,14 @@ function createQuotaTaker(connection: Database.Database): (quota: Quota) => Verd
   const open = connection.prepare<[number]>('insert into quotas (link_id, used) values (?, 1)');
   const madeAtSeq = connection
     .prepare<[], number>("select value from click_state where name = 'made_at_seq'")
-    .pluck()
-    .get() as number;
+    .pluck();
 
   return ({ linkId, clicksMax, setBySeq, isOnlyAsked }) => {
     if (!isOnlyAsked && take.run(linkId, clicksMax).changes === 1) return 'stored';
     const used = usedOf.get(linkId);
     if (used !== undefined) return used < clicksMax ? 'stored' : 'spent';
-    if (setBySeq <= madeAtSeq) return 'unknown';
+    // Read each time: limits that move to another database (store/move/) are not known here from then on.
+    if (setBySeq <= (madeAtSeq.get() as number)) return 'unknown';
     if (!isOnlyAsked) open.run(linkId);
     return 'stored';
   };

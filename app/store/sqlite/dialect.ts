@@ -72,6 +72,12 @@ export function createSqliteDialect({ clock, random }: SqliteDialectDeps): Diale
       return (rows[0] as { bytes: number }).bytes;
     },
 
+    // It stays, so that the statements that use it stay prepared.
+    async openScratch(db, name, columns) {
+      await sql`create temporary table if not exists ${sql.table(name)} (${columns})`.execute(db);
+      await sql`delete from ${sql.table(name)}`.execute(db);
+    },
+
     translateError: translateSqliteError,
 
     async createSearchIndex(db) {
@@ -197,13 +203,16 @@ const SENTENCES: Readonly<Record<string, string>> = {
   SQLITE_CORRUPT: 'The database is damaged. Stop the service and restore a backup.',
   SQLITE_NOTADB: 'The database is damaged. Stop the service and restore a backup.',
   SQLITE_CANTOPEN: 'The database cannot be opened.',
+  // The only triggers there are: store/move/freeze.ts.
+  SQLITE_CONSTRAINT_TRIGGER:
+    'The links move to another database and cannot be changed just now. Links still redirect; try again in a minute.',
 };
 
 /** Codes: https://www.sqlite.org/rescode.html. Extended codes begin with the primary one. */
 export function translateSqliteError(error: unknown): unknown {
   if (!(error instanceof Database.SqliteError)) return error;
   const primary = error.code.split('_', 2).join('_');
-  const sentence = SENTENCES[primary];
+  const sentence = SENTENCES[error.code] ?? SENTENCES[primary];
   if (sentence === undefined) return error;
   return new AppError('unavailable', sentence, { cause: error, retryAfterSeconds: 1 });
 }

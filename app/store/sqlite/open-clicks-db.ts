@@ -267,7 +267,7 @@ function countStored({ readerConnection }: OpenDatabase): number | null {
     return readerConnection
       .prepare<[], number>(
         `select coalesce(sum(folded), 0) + (select count(*) from segments join clicks on
-           clicks.id > segments.id * ${SEGMENT_SIZE} + max(folded_to, batch_to) and clicks.id < (segments.id + 1) * ${SEGMENT_SIZE})
+           clicks.id > segments.id * ${SEGMENT_SIZE} + max(folded_to, batch_to, shipped_to) and clicks.id < (segments.id + 1) * ${SEGMENT_SIZE})
          from segments`,
       )
       .pluck()

@@ -1,0 +1,99 @@
+// `npm run migrate:store -- --from sqlite:./data --to postgres://…`: moves all that a host keeps in SQLite into a PostgreSQL that
+// hosts share, while the host goes on. Ended at any time it goes on where it was. `--cancel` gives the host back what was taken.
+import { parseArgs } from 'node:util';
+import { SingleBar } from 'cli-progress';
+import { systemClock } from '../app/kernel/clock.ts';
+import { StartError } from '../app/kernel/errors.ts';
+import { cancelMove, type MoveProgress, moveStore } from '../app/store/move/move-store.ts';
+
+const USAGE =
+  'npm run migrate:store -- --from sqlite:DATA_DIR --to postgres://user:password@host/database [--cancel]';
+const EXIT = { failed: 1, usage: 64 };
+
+const { from, to, cancel } = readArguments();
+const given = {
+  dataDir: from,
+  databaseUrl: to,
+  clock: systemClock,
+  onBroken: (error: Error) => console.error(`A connection to the database broke: ${error.message}`),
+};
+try {
+  if (cancel) {
+    await cancelMove(given);
+    console.log(
+      'The host has its links again, and may be used as before. Empty the database before you move once more.',
+    );
+  } else await move();
+} catch (error) {
+  console.error(`\n${error instanceof StartError ? error.message : (error as Error).stack}`);
+  if (!cancel)
+    console.error('Nothing is lost: the same command goes on where this one was, and --cancel gives up.');
+  process.exitCode = EXIT.failed;
+}
+
+async function move(): Promise<void> {
+  const show = createDisplay();
+  const { tables, frozenMs, unknownLimits } = await moveStore({ ...given, onProgress: show.progress });
+  show.end();
+  console.table(
+    tables.map(({ table, rows, digest }) => ({ table, rows, 'sha256 of both': digest.slice(0, 16) })),
+  );
+  if (unknownLimits > 0) {
+    console.log(
+      `${unknownLimits} links had a limit of which nobody knows what is left: it counts as used up. Set it anew.`,
+    );
+  }
+  console.log(`Both sides are the same. Links still redirect here and cannot be changed any more (for ${(frozenMs / 1000).toFixed(1)} s so far). Now start
+the host on the database; it brings the clicks since then along by itself:
+
+  DATABASE_URL='${new URL(to).protocol}//…' npx pm2 reload fleetlink --update-env && npx pm2 save
+
+Should you think better of it before that: the same command with --cancel.`);
+}
+
+function createDisplay(): { progress(progress: MoveProgress): void; end(): void } {
+  let bar: SingleBar | null = null;
+  let step = '';
+  const end = (): void => bar?.stop();
+  return {
+    end,
+    progress(progress) {
+      const scale = progress.unit === 'bytes' ? 1e6 : 1;
+      const [done, of] = [Math.round(progress.done / scale), Math.round(progress.of / scale)];
+      if (progress.step !== step) {
+        end();
+        step = progress.step;
+        const unit = progress.unit === 'bytes' ? ' MB' : '';
+        bar = new SingleBar({
+          format: `${step.padEnd(22)} {bar} {percentage} %  {value}/{total}${unit}  {duration_formatted}, {eta_formatted} left`,
+          barCompleteChar: '█',
+          barIncompleteChar: '░',
+          barsize: 30,
+          // Into a file or another program: a line every few seconds.
+          noTTYOutput: true,
+          notTTYSchedule: 5000,
+        });
+        bar.start(of, done);
+      } else bar?.update(done);
+    },
+  };
+}
+
+function readArguments(): { from: string; to: string; cancel: boolean } {
+  try {
+    const { values } = parseArgs({
+      options: {
+        from: { type: 'string' },
+        to: { type: 'string' },
+        cancel: { type: 'boolean', default: false },
+      },
+    });
+    const dataDir = /^sqlite:(?:\/\/)?(.+)$/.exec(values.from ?? '')?.[1];
+    if (dataDir === undefined) throw new Error(`--from ${values.from ?? ''}: expected sqlite: and a folder.`);
+    if (!/^postgres(?:ql)?:\/\/./.test(values.to ?? '')) throw new Error('--to: expected postgres://….');
+    return { from: dataDir, to: values.to as string, cancel: values.cancel };
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${USAGE}`);
+    process.exit(EXIT.usage);
+  }
+}

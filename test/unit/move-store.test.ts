@@ -1,0 +1,331 @@
+// Everything that a host keeps moves into a shared database: whatever is done to it meanwhile, and wherever it ends.
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { sql } from 'kysely';
+import t, { type Test } from 'tap';
+import { systemClock } from '../../app/kernel/clock.ts';
+import {
+  cancelMove,
+  MOVED_TABLES,
+  type MoveOptions,
+  type MoveProgress,
+  moveStore,
+  STAYING_TABLES,
+} from '../../app/store/move/move-store.ts';
+import { readShape } from '../../app/store/move/table-shape.ts';
+import { openPostgres } from '../../app/store/postgres/open-postgres.ts';
+import { ask as askPostgres } from '../../scripts/postgres-server.ts';
+import { applyForLink, createAs } from '../contract/store.ts';
+import { type HttpService, makeLink, startHttp } from '../support/http.ts';
+import { type PostgresServer, startPostgres } from '../support/postgres.ts';
+import { requireCommand } from '../support/requirement.ts';
+import { makeFolder } from '../support/service.ts';
+import { openStore } from '../support/store.ts';
+import { until } from '../support/until.ts';
+
+const AGENT = { 'user-agent': 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0' };
+const TARGET = 'https://example.com/1';
+
+let server: PostgresServer;
+
+async function follow(host: HttpService, key: string): Promise<number> {
+  return (await host.ask('GET', `/${key}`, { key: null, headers: AGENT })).status;
+}
+
+/** A host with links that were made, changed, deleted, purged and followed. */
+async function startHost(t: Test): Promise<HttpService> {
+  const host = await startHttp(t, { clock: systemClock as never, env: { KEY_CREATES_PER_MINUTE: '0' } });
+  for (const key of ['autumn', 'winter', 'gone', 'purged'])
+    await makeLink(host.ask, { key, url: TARGET, tags: ['a', 'b'] });
+  await makeLink(host.ask, { key: 'few', url: TARGET, max_clicks: 3 });
+  await makeLink(host.ask, { key: 'many', url: TARGET, max_clicks: 30 });
+  await host.ask('PATCH', '/api/v1/links/winter', { body: { url: 'https://example.com/2', title: 'Größe' } });
+  await host.ask('DELETE', '/api/v1/links/gone');
+  await host.ask('DELETE', '/api/v1/links/purged?purge=true');
+  await host.ask('POST', '/api/v1/api-keys', { body: { name: 'ci', scopes: ['links:read'] } });
+  for (const key of ['autumn', 'autumn', 'winter', 'few', 'many', 'nobody']) await follow(host, key);
+  await until('they are counted', async () => (await clicksOf(host, 'autumn')) === 2);
+  return host;
+}
+
+async function makeMany(host: HttpService, count: number): Promise<void> {
+  const links = Array.from({ length: count }, (_, index) => ({
+    key: `m${index}`,
+    url: `${TARGET}/${index}`,
+  }));
+  for (const half of [links.slice(0, count / 2), links.slice(count / 2)]) {
+    await host.ask('POST', '/api/v1/links:batch', { body: { links: half } });
+  }
+}
+
+async function clicksOf(host: HttpService, key: string): Promise<number> {
+  const { body } = await host.ask('GET', `/api/v1/links/${key}/stats?reason=all`);
+  return (body as { totals: { clicks: number } }).totals.clicks;
+}
+
+function toMove(
+  host: Pick<HttpService, 'dataDir'>,
+  databaseUrl: string,
+  onProgress = (_: MoveProgress): void => undefined,
+): MoveOptions {
+  return { dataDir: host.dataDir, databaseUrl, clock: systemClock, onProgress, onBroken: () => undefined };
+}
+
+/** Ends a move as `kill -9` does: after so many reports nothing of it is done any more. */
+function breakingOff(after: number): (progress: MoveProgress) => void {
+  let reports = 0;
+  return () => {
+    reports++;
+    if (reports > after) throw new Error('broken off');
+  };
+}
+
+function breakingOffAt(name: string): (progress: MoveProgress) => void {
+  return ({ step }) => {
+    if (step === name) throw new Error('broken off');
+  };
+}
+
+/** The tables of a file that hold what is ours. */
+function listTables(path: string): string[] {
+  const db = new Database(path, { readonly: true });
+  try {
+    return db
+      .prepare<[], string>(
+        "select name from sqlite_schema where type = 'table' and name not like 'sqlite_%' and name not like 'link_search%'",
+      )
+      .pluck()
+      .all();
+  } finally {
+    db.close();
+  }
+}
+
+async function main(): Promise<void> {
+  server = await startPostgres(t);
+
+  await t.test('all is there, and goes on there, while nobody notices', async (t) => {
+    const host = await startHost(t);
+    const url = await server.createDatabase(t);
+    const steps: string[] = [];
+    const { tables, unknownLimits } = await moveStore(
+      toMove(host, url, ({ step, done, of }) => {
+        if (done > of) throw new Error(`${done} of ${of}`);
+        if (steps.at(-1) !== step) steps.push(step);
+      }),
+    );
+    t.match(Object.fromEntries(tables.map(({ table, rows }) => [table, rows])), {
+      links: 5,
+      link_tags: 6,
+      events: 8,
+      api_keys: 2,
+      clicks: 5,
+    });
+    t.match(tables, tables.map(() => ({ digest: /^[0-9a-f]{64}$/ })) as never);
+    t.equal(unknownLimits, 0);
+    t.ok(
+      ['copy links.db', 'move links', 'move clicks', 'compare clicks', 'compare events'].every((step) =>
+        steps.includes(step),
+      ),
+      steps.join(),
+    );
+    t.notOk(existsSync(join(host.dataDir, 'moving')));
+
+    t.equal(await follow(host, 'autumn'), 302, 'links redirect');
+    const refused = await host.ask('POST', '/api/v1/links', { body: { url: TARGET } });
+    t.match(refused, { status: 503, body: { error: /move to another database/ } }, 'and cannot be made');
+    t.equal(await follow(host, 'many'), 503, 'limits are not known any more');
+
+    // The process of before lives on beside the one of after, as in a reload.
+    const after = await startHttp(t, {
+      dataDir: host.dataDir,
+      env: { DATABASE_URL: url },
+      clock: systemClock as never,
+    });
+    t.equal(await follow(host, 'winter'), 302);
+    for (const key of ['autumn', 'few', 'few', 'many']) t.equal(await follow(after, key), 302);
+    t.equal(await follow(after, 'few'), 410, 'what was used before is used');
+    t.equal(await follow(after, 'gone'), 410);
+    t.equal(await follow(after, 'purged'), 404);
+    await host.stop();
+    await until('the last clicks are counted', async () => (await clicksOf(after, 'winter')) === 2);
+    t.same([await clicksOf(after, 'autumn'), await clicksOf(after, 'few')], [4, 3]);
+    t.match((await after.ask('GET', '/api/v1/links/winter/history')).body, { items: { length: 2 } });
+    await makeLink(after.ask, { key: 'spring', url: TARGET });
+    t.equal(await follow(after, 'spring'), 302);
+    await until('moved clicks are forgotten here', () => {
+      const db = new Database(join(host.dataDir, 'clicks.db'), { readonly: true });
+      try {
+        return db.prepare('select 1 from clicks').all().length === 0;
+      } finally {
+        db.close();
+      }
+    });
+    await t.rejects(moveStore(toMove(host, url)), { name: 'StartError', message: /have moved already/ });
+    await t.rejects(cancelMove(toMove(host, url)), { message: /cannot be undone without losing them/ });
+  });
+
+  await t.test('whatever ends it, and whatever is changed meanwhile, the next one goes on', async (t) => {
+    const host = await startHost(t);
+    const url = await server.createDatabase(t);
+    for (let after = 0; ; after++) {
+      if (after === 10) await makeMany(host, 1100);
+      await makeLink(host.ask, { key: `meanwhile-${after}`, url: TARGET, tags: ['a'] }).catch(
+        () => undefined,
+      );
+      await host.ask('PATCH', '/api/v1/links/autumn', {
+        body: { title: `after ${after}`, tags: [`t${after}`] },
+      });
+      await host.ask('DELETE', `/api/v1/links/meanwhile-${after - 1}?purge=true`);
+      await follow(host, 'autumn');
+      const moved = await moveStore(toMove(host, url, breakingOff(after))).catch((error: Error) => error);
+      if (!(moved instanceof Error)) {
+        t.ok(after > 15, `it was ended ${after} times`);
+        break;
+      }
+      t.match(moved, { message: 'broken off' });
+    }
+    await host.stop();
+    const after = await startHttp(t, {
+      dataDir: host.dataDir,
+      env: { DATABASE_URL: url },
+      clock: systemClock as never,
+    });
+    await until('all clicks are there', async () => (await clicksOf(after, 'autumn')) > 20);
+    t.match((await after.ask('GET', '/api/v1/links/autumn')).body, { title: /^after \d+$/ });
+  });
+
+  await t.test('a move that is cancelled leaves the host as it was', async (t) => {
+    const host = await startHost(t);
+    const url = await server.createDatabase(t);
+    await t.rejects(moveStore(toMove(host, url, breakingOffAt('compare links'))), { message: 'broken off' });
+    await moveStore(toMove(host, url));
+    t.equal(await follow(host, 'many'), 503);
+    await cancelMove(toMove(host, url));
+    await cancelMove(toMove(host, url));
+    t.equal(await follow(host, 'many'), 302);
+    t.equal(await follow(host, 'few'), 302);
+    await makeLink(host.ask, { key: 'spring', url: TARGET });
+    t.match((await host.ask('GET', '/api/v1/links/few')).body, { max_clicks_used: 2 });
+  });
+
+  await t.test('no host starts on a database that is being filled', async (t) => {
+    const host = await startHost(t);
+    const url = await server.createDatabase(t);
+    await t.rejects(moveStore(toMove(host, url, breakingOffAt('move clicks'))), { message: 'broken off' });
+    await t.rejects(startHttp(t, { env: { DATABASE_URL: url }, clock: systemClock as never }), {
+      name: 'StartError',
+      message: /is being filled/,
+    });
+    const other = await startHost(t);
+    await t.rejects(moveStore(toMove(other, url)), {
+      name: 'StartError',
+      message: /Another move fills this database/,
+    });
+  });
+
+  await t.test('where it must not begin it says why', async (t) => {
+    const url = await server.createDatabase(t);
+    const empty = { dataDir: makeFolder(t) };
+    await t.rejects(moveStore(toMove(empty, url)), {
+      name: 'StartError',
+      message: /links\.db does not exist/,
+    });
+    const host = await startHost(t);
+    await t.rejects(moveStore(toMove(host, 'postgres://app@127.0.0.1:1/none')), {
+      name: 'StartError',
+      message: /cannot be reached/,
+    });
+    const used = await openStore({ dataDir: makeFolder(t), databaseUrl: url });
+    await applyForLink(used.links, createAs('autumn'));
+    await used.close();
+    await t.rejects(moveStore(toMove(host, url)), { name: 'StartError', message: /one that is empty/ });
+    await host.stop();
+    const db = new Database(join(host.dataDir, 'clicks.db'));
+    db.exec('update click_schema_state set version = 1');
+    db.close();
+    await t.rejects(moveStore(toMove(host, url)), {
+      name: 'StartError',
+      message: /has schema 1, and this release moves 2/,
+    });
+  });
+
+  await t.test('a disk without room is told before', async (t) => {
+    const host = await startHost(t);
+    const path = join(host.dataDir, 'clicks.db');
+    // Larger than any disk, and no byte of it is written.
+    const huge = makeFolder(t);
+    const { truncateSync, copyFileSync } = await import('node:fs');
+    await host.stop();
+    for (const name of ['links.db', 'clicks.db']) copyFileSync(join(host.dataDir, name), join(huge, name));
+    truncateSync(join(huge, 'clicks.db'), 2 ** 43);
+    t.ok(statSync(path).size < 2 ** 30);
+    await t.rejects(moveStore(toMove({ dataDir: huge }, await server.createDatabase(t))), {
+      name: 'StartError',
+      message: /A move needs 8796\d+ MB of room/,
+    });
+  });
+
+  await t.test('rows that differ are named, and nothing is taken for moved', async (t) => {
+    const host = await startHost(t);
+    const url = await server.createDatabase(t);
+    await t.rejects(moveStore(toMove(host, url, breakingOffAt('compare words'))), { message: 'broken off' });
+    const { searchParams } = new URL(url);
+    const schema = /search_path=(\w+),/.exec(searchParams.get('options') ?? '')?.[1];
+    await askPostgres(
+      url,
+      `update ${schema}.clicks set link_id = 4711 where id = (select min(id) from ${schema}.clicks)`,
+    );
+    await t.rejects(moveStore(toMove(host, url)), {
+      message: /^clicks is not the same on both sides: \[.*\] here, \[.*4711.*\] in/,
+    });
+    await askPostgres(url, `delete from ${schema}.clicks`);
+    await t.rejects(moveStore(toMove(host, url)), { message: /here, nothing in the shared database/ });
+  });
+
+  await t.test('a limit of which nobody knows what is left counts as used up', async (t) => {
+    const host = await startHost(t);
+    const db = new Database(join(host.dataDir, 'clicks.db'));
+    db.exec("update click_state set value = 1000 where name = 'made_at_seq'; delete from quotas");
+    db.close();
+    const url = await server.createDatabase(t);
+    t.match(await moveStore(toMove(host, url)), { unknownLimits: 2 });
+    const { db: shared, close } = await openPostgres({
+      url,
+      migrate: 'auto',
+      onBroken: () => undefined,
+      clock: systemClock,
+    });
+    const { rows } = await sql<{ used: number }>`select used from quotas order by used`.execute(shared);
+    t.same(
+      rows.map(({ used }) => used),
+      [3, 30],
+    );
+    await close();
+  });
+
+  await t.test('a host without links moves too', async (t) => {
+    const host = await startHttp(t, { clock: systemClock as never });
+    const url = await server.createDatabase(t);
+    t.match((await moveStore(toMove(host, url))).tables, [{ table: 'words', rows: 0 }]);
+    const after = await startHttp(t, { env: { DATABASE_URL: url }, clock: systemClock as never });
+    await makeLink(after.ask, { key: 'autumn', url: TARGET });
+    t.match((await after.ask('GET', '/api/v1/links/autumn')).body, { id: 1 });
+  });
+
+  await t.test('a column of a kind that nobody knows is not moved blindly', async (t) => {
+    const db = new Database(':memory:');
+    t.teardown(() => db.close());
+    db.exec('create table shares (id integer primary key, part real)');
+    t.throws(() => readShape(db, 'shares'), { message: 'shares.part is a REAL, which nobody moves.' });
+  });
+
+  await t.test('every table moves or is known to stay', async (t) => {
+    const { dataDir } = await startHost(t);
+    const tables = ['links.db', 'clicks.db'].flatMap((name) => listTables(join(dataDir, name)));
+    t.same([...new Set(tables)].sort(), [...MOVED_TABLES, ...STAYING_TABLES].sort());
+  });
+}
+
+if (requireCommand(t, 'initdb')) await main();
