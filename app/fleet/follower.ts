@@ -17,8 +17,8 @@ export interface Follower {
 export interface FollowerDeps {
   readonly clock: Clock;
   readonly copy: Pick<LinkCopy, 'readMark' | 'write' | 'clear'>;
-  readonly feed: Pick<ChangeFeed, 'readChanges' | 'readLast'>;
-  /** Told when the database knows fewer changes than the copy: it is another one, or a standby that missed some. */
+  readonly feed: Pick<ChangeFeed, 'readChanges' | 'readEnd'>;
+  /** Told when the database is another one than the copy's, or knows fewer changes: a standby that missed some. */
   readonly onOtherDatabase: () => void;
 }
 
@@ -27,17 +27,24 @@ export function createFollower({ clock, copy, feed, onOtherDatabase }: FollowerD
 
   /** A new copy begins at the end: what was before is filled in beside, or asked for key by key. */
   async function begin(): Promise<number> {
-    const last = await feed.readLast();
-    await copy.write([], { position: last });
+    const { last, database } = await feed.readEnd();
+    await copy.write([], { position: last, database });
     return last;
+  }
+
+  /** Before the question: what this host itself changes meanwhile, its answer need not know. */
+  async function readPlace(): Promise<{ from: number; newest: number; of: number | null }> {
+    const from = (await copy.readMark('position')) ?? (await begin());
+    const newest = (await copy.readMark('newest')) ?? 0;
+    return { from, newest: Math.max(from, newest), of: await copy.readMark('database') };
   }
 
   async function follow(): Promise<void> {
     for (;;) {
       const askedAtMs = clock.monotonicMs();
-      const from = (await copy.readMark('position')) ?? (await begin());
-      const { states, upTo, last, isEnd } = await feed.readChanges(from);
-      if (last < from) {
+      const { from, newest, of } = await readPlace();
+      const { states, upTo, last, isEnd, database } = await feed.readChanges(from);
+      if (last < newest || database !== of) {
         onOtherDatabase();
         await copy.clear();
         continue;

@@ -14,9 +14,11 @@ export interface KeyState {
 
 /**
  * - `position`: all changes up to this one are in it.
+ * - `newest`: no state is known as of a later change. Raised with what is written.
  * - `filled_to`: all links up to this id that were there before it was made; `FILLED`: all there were.
+ * - `database`: the number of the database that this is a copy of.
  */
-export type CopyMark = 'position' | 'filled_to';
+export type CopyMark = 'position' | 'newest' | 'filled_to' | 'database';
 export const FILLED = Number.MAX_SAFE_INTEGER;
 
 export interface LinkCopy {
@@ -32,19 +34,23 @@ export interface LinkCopy {
 
 /** The port of the shared database's links. Each answer is of one moment. */
 export interface ChangeFeed {
-  /** The number of the last change. */
-  readLast(): Promise<number>;
+  readEnd(): Promise<FeedEnd>;
   /** The states of keys that changed behind `position`: a portion, which knows all changes up to `upTo`. */
   readChanges(position: number): Promise<Changes>;
   /** One state for each. */
   readKeys(keys: readonly string[]): Promise<readonly KeyState[]>;
 }
 
-export interface Changes {
+export interface FeedEnd {
+  /** The number of the last change of all. */
+  readonly last: number;
+  /** The number of the database, drawn when it was made. */
+  readonly database: number;
+}
+
+export interface Changes extends FeedEnd {
   readonly states: readonly KeyState[];
   readonly upTo: number;
-  /** The last change of all. */
-  readonly last: number;
   /** `upTo` is the last one. */
   readonly isEnd: boolean;
 }

@@ -9,7 +9,7 @@ export interface Tables {
   links: LinkTable;
   link_tags: { tag: string; link_id: number };
   events: EventTable;
-  sequences: { name: 'event' | 'key'; value: number };
+  sequences: { name: 'event' | 'key' | 'database'; value: number };
   api_keys: ApiKeyTable;
   host_state: { name: string; value: number };
   schema_state: SchemaStateTable;

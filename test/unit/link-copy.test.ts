@@ -45,6 +45,7 @@ t.test('of two states of a key the later one stays, in whatever order they come'
   t.equal(urlOf('a'), null);
   await copy.write([stateOf('a', 2, 'https://example.com/2')]);
   t.equal(urlOf('a'), null, 'also that nothing has it');
+  t.equal(await copy.readMark('newest'), 3);
   await copy.write([stateOf('a', 4, 'https://example.com/4'), stateOf('b', 4, 'https://example.com/b')]);
   t.same([urlOf('a'), urlOf('b')], ['https://example.com/4', 'https://example.com/b']);
 });

@@ -29,6 +29,8 @@ function createCopy() {
     async write(news, raised = {}) {
       for (const state of news)
         if (state.asOf > (states.get(state.key)?.asOf ?? -1)) states.set(state.key, state);
+      const newest = Math.max(0, marks.get('newest') ?? 0, ...news.map(({ asOf }) => asOf));
+      marks.set('newest', newest);
       for (const [mark, value] of Object.entries(raised)) marks.set(mark as CopyMark, value);
     },
     async clear() {
@@ -45,18 +47,19 @@ function createDatabase() {
   const changes: string[] = [];
   const asked: string[] = [];
   let answer: () => Promise<void> = async () => undefined;
+  let number = 1;
   const stateOf = (key: string): KeyState => ({ key, asOf: changes.length, facts: links.get(key) ?? null });
   const feed: ChangeFeed = {
-    async readLast() {
+    async readEnd() {
       await answer();
-      return changes.length;
+      return { last: changes.length, database: number };
     },
     async readChanges(position) {
       asked.push(`changes behind ${position}`);
       await answer();
       const upTo = Math.min(position + 2, changes.length);
       const states = [...new Set(changes.slice(position, upTo))].map(stateOf);
-      return { states, upTo, last: changes.length, isEnd: upTo === changes.length };
+      return { states, upTo, last: changes.length, isEnd: upTo === changes.length, database: number };
     },
     async readKeys(keys) {
       asked.push(keys.join(' '));
@@ -73,6 +76,9 @@ function createDatabase() {
       changes.push(key);
     },
     forget: () => changes.splice(0),
+    become: (other: number) => {
+      number = other;
+    },
     answerWith: (how: typeof answer) => {
       answer = how;
     },
@@ -255,4 +261,38 @@ t.test('a database that knows less than the copy is another one', async (t) => {
   t.same(told, ['another database']);
   t.equal(marks.get('position'), 1);
   t.equal(await lookup('c'), null);
+});
+
+t.test('also than what this host changed itself and has not heard of yet', async (t) => {
+  const { database, copy, follower, lookup, told } = start();
+  await follower.catchUp();
+  database.change('autumn', factsOf(1));
+  await copy.write([{ key: 'autumn', asOf: 1, facts: factsOf(1) }]);
+  database.change('autumn', null);
+  database.forget();
+  await follower.catchUp();
+  t.same(told, ['another database']);
+  t.equal(await lookup('autumn'), null);
+});
+
+t.test('what this host changes while it asks is no other database', async (t) => {
+  const { database, copy, follower, lookup, told } = start();
+  await follower.catchUp();
+  database.answerWith(() => copy.write([{ key: 'autumn', asOf: 1, facts: factsOf(1) }]));
+  await follower.catchUp();
+  t.same(told, []);
+  t.same(lookup('autumn'), factsOf(1));
+});
+
+t.test('another database is known by its number, however much it knows', async (t) => {
+  const { database, follower, lookup, told } = start();
+  database.change('autumn', factsOf(1));
+  await follower.catchUp();
+  t.same(await lookup('autumn'), factsOf(1));
+  database.become(2);
+  for (let time = 0; time < 5; time++) database.change('other', factsOf(2));
+  database.change('autumn', null);
+  await follower.catchUp();
+  t.same(told, ['another database']);
+  t.equal(await lookup('autumn'), null);
 });

@@ -5,7 +5,7 @@
 
 import { type Kysely, sql } from 'kysely';
 import type { LinkSource } from '../../fleet/filler.ts';
-import type { ChangeFeed, Changes, KeyState } from '../../fleet/link-copy.ts';
+import type { ChangeFeed, Changes, FeedEnd, KeyState } from '../../fleet/link-copy.ts';
 import { type LinkStatus, PRIMARY_DOMAIN, type RedirectStatus } from '../../links/link.ts';
 import type { Dialect } from '../dialect.ts';
 import { createReading } from '../reading.ts';
@@ -27,7 +27,15 @@ interface StateRow {
   readonly max_clicks_seq: number;
 }
 
+/** Each row has what is true of the whole answer. */
+interface EndRow extends StateRow {
+  readonly up_to: number | null;
+  readonly count: number;
+  readonly database: number;
+}
+
 const LAST = sql`(select value from sequences where name = 'event')`;
+const DATABASE = sql`(select value from sequences where name = 'database')`;
 const FACTS = sql`links.id, links.url, links.status, links.redirect_status, links.expires_at_ms, links.max_clicks, links.max_clicks_seq`;
 const OWNER = sql`links.domain = ${sql.lit(PRIMARY_DOMAIN)} and links.released = 0`;
 
@@ -35,18 +43,18 @@ export function createChangeFeed(db: Kysely<Tables>, dialect: Dialect): ChangeFe
   const reading = createReading(dialect);
 
   async function readChanges(position: number): Promise<Changes> {
-    const { rows } = await sql<StateRow & { up_to: number; count: number }>`
+    const { rows } = await sql<EndRow>`
       with changes as (select seq, key from events where seq > ${position} order by seq limit ${CHANGES_MAX}),
         keys as (select key from changes group by key)
-      select ends.*, ${LAST} as as_of, keys.key, ${FACTS}
+      select ends.*, ${LAST} as as_of, ${DATABASE} as database, keys.key, ${FACTS}
       from (select max(seq) as up_to, count(*) as count from changes) as ends
         left join keys on true left join links on links.key = keys.key and ${OWNER}`.execute(db);
-    const [first] = rows as [StateRow & { up_to: number | null; count: number }];
-    const { as_of: last, count } = first;
+    const [first] = rows as [EndRow];
+    const { as_of: last, database, count } = first;
     const isEnd = count < CHANGES_MAX;
     // A purge takes the other changes of its link away, so the last one that is there need not be the last one that was.
     const upTo = isEnd ? last : (first.up_to as number);
-    return { states: count === 0 ? [] : rows.map(toState), upTo, last, isEnd };
+    return { states: count === 0 ? [] : rows.map(toState), upTo, last, isEnd, database };
   }
 
   async function readKeys(keys: readonly string[]): Promise<readonly KeyState[]> {
@@ -78,9 +86,11 @@ export function createChangeFeed(db: Kysely<Tables>, dialect: Dialect): ChangeFe
   }
 
   return {
-    async readLast() {
-      const { rows } = await reading(sql<{ last: number }>`select ${LAST} as last`.execute(db));
-      return (rows[0] as { last: number }).last;
+    async readEnd() {
+      const { rows } = await reading(
+        sql<FeedEnd>`select ${LAST} as last, ${DATABASE} as database`.execute(db),
+      );
+      return rows[0] as FeedEnd;
     },
     readChanges: (position) => reading(readChanges(position)),
     readKeys: (keys) => reading(readKeys(keys)),

@@ -50,6 +50,7 @@ export function createLinkCopy({ connection, lookup, clock, random }: LinkCopyDe
   });
   const write = connection.transaction((states: readonly KeyState[], marks: Marks) => {
     let written = 0;
+    let newest = 0;
     for (const { key, asOf, facts } of states) {
       const { changes } = upsert.run(
         key,
@@ -65,9 +66,13 @@ export function createLinkCopy({ connection, lookup, clock, random }: LinkCopyDe
       );
       if (changes === 0) continue;
       tell.run(key);
+      newest = Math.max(newest, asOf);
       written++;
     }
-    if (written > 0) forgetTold.run(EVENTS_KEPT);
+    if (written > 0) {
+      forgetTold.run(EVENTS_KEPT);
+      raiseMark.run('newest', newest);
+    }
     for (const [mark, value] of Object.entries(marks)) raiseMark.run(mark, value);
   });
 
