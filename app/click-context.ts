@@ -75,7 +75,13 @@ export function createClickContext(deps: ClickContextDeps): ClickContext {
   const { config, logger, clock, metrics, store, ledger } = deps;
   const { restPerWork, transactionMs } = store.sharing === null ? OWN_DISK : SHARED_DATABASE;
   const pacer = createPacer({ clock, readLoop: () => performance.eventLoopUtilization(), restPerWork });
-  const folder = createFolder({ tiers: store.tiers, clock, pacer, transactionMs });
+  const folder = createFolder({
+    tiers: store.tiers,
+    clock,
+    pacer,
+    transactionMs,
+    ...(store.sharing !== null && { bringIn: store.sharing.bringIn }),
+  });
   const counts = createClickCounts({
     tiers: store.tiers,
     folder,

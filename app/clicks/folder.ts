@@ -24,6 +24,8 @@ export interface FolderDeps {
   readonly pacer: Pacer;
   /** What a transaction should take. */
   readonly transactionMs: number;
+  /** Brings clicks to where they are counted. */
+  readonly bringIn?: () => Promise<void>;
 }
 
 /** Who asks for figures waits for as many: about a second. Beyond that they are as old as they say. */
@@ -33,7 +35,7 @@ export const CATCH_UP_MAX = 20_000;
 const SLICE_MIN = 10;
 const SLICE_MAX = 500;
 
-export function createFolder({ tiers, clock, pacer, transactionMs }: FolderDeps): Folder {
+export function createFolder({ tiers, clock, pacer, transactionMs, bringIn }: FolderDeps): Folder {
   let sliceClicks = SLICE_MIN;
 
   /** Counts a batch of what was stored up to `untilMs`; `isDone`: that is counted now. */
@@ -47,6 +49,7 @@ export function createFolder({ tiers, clock, pacer, transactionMs }: FolderDeps)
 
   async function catchUp(): Promise<{ asOfMs: number }> {
     const startedMs = clock.nowMs();
+    await bringIn?.();
     for (let counted = 0; counted < CATCH_UP_MAX; await nextTurn()) {
       const { clicks, isDone } = await stepTo(startedMs, nextTurn);
       if (isDone) return { asOfMs: startedMs };

@@ -6,7 +6,7 @@
  */
 
 import type { Click } from '../clicks/click.ts';
-import { nextTurn } from '../kernel/portions.ts';
+import type { Pacer } from '../kernel/portions.ts';
 import { shareRuns } from '../kernel/share-runs.ts';
 
 /** Clicks of one process of this host, without a gap: all between those shipped before and the last of them. */
@@ -39,18 +39,24 @@ export interface ClickInbox {
 }
 
 export interface Shipper {
-  /** Ships what was stored before the call. */
+  /** Ships what was stored before the call, in the time that the event loop has left. */
   ship(): Promise<void>;
+  /** The same without a pause: for a stop, and for whoever asks for figures. */
+  shipNow(): Promise<void>;
 }
 
-export function createShipper({
-  outbox,
-  inbox,
-}: {
+export interface ShipperDeps {
   readonly outbox: Omit<ClickOutbox, 'sweep'>;
   readonly inbox: ClickInbox;
-}): Shipper {
-  async function ship(): Promise<void> {
+  readonly pacer: Pacer;
+}
+
+export function createShipper({ outbox, inbox, pacer }: ShipperDeps): Shipper {
+  /** Those who wait for a run. */
+  let waiting = 0;
+
+  const run = shareRuns(async () => {
+    const pause = pacer.begin(() => waiting > 0);
     // What comes in meanwhile is for the next time, so that this one ends.
     let left = await outbox.countWaiting();
     while (left > 0) {
@@ -59,8 +65,19 @@ export function createShipper({
       await inbox.merge(batch);
       await outbox.forget(batch);
       left -= batch.clicks.length;
-      await nextTurn();
+      await pause();
     }
-  }
-  return { ship: shareRuns(ship) };
+  });
+
+  return {
+    ship: run,
+    async shipNow() {
+      waiting++;
+      try {
+        await run();
+      } finally {
+        waiting--;
+      }
+    },
+  };
 }

@@ -105,13 +105,18 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
       copy,
       feed,
       onOtherDatabase: () =>
-        onTrouble('the database knows fewer changes than this host; its copy begins anew', null),
+        onTrouble('the database is another one, or has lost changes; the copy of links begins anew', null),
     });
     const pacer = createPacer({ clock, readLoop: options.readLoop });
     const fill = createFiller({ copy, source: feed, pacer });
     const localDialect = reportingTo(clicksDb, local);
     const outbox = createClickOutbox({ open: clicksDb.database, dialect: localDialect });
-    const { ship } = createShipper({ outbox, inbox: createClickInbox(db, clickDialect) });
+    const { ship, shipNow } = createShipper({
+      outbox,
+      inbox: createClickInbox(db, clickDialect),
+      // Half of a batch's time is waiting for the database.
+      pacer: createPacer({ clock, readLoop: options.readLoop, restPerWork: 1 }),
+    });
     const { agree } = createSharedSalts(quick, clickDialect);
     const keepSalts = createSaltKeeper({
       clock,
@@ -180,13 +185,9 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
       clickLog: createClickLog({ clicks: () => db, dialect: clickDialect }),
       tiers: {
         ...tiers,
-        // What is asked of clicks is asked of all that this host has stored.
-        async fold(...args) {
-          await ship();
-          return tiers.fold(...args);
-        },
+        // What this host has stored is held against what is there.
         async listSegments() {
-          await ship();
+          await shipNow();
           return tiers.listSegments();
         },
       },
@@ -195,7 +196,8 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
       unknownKeys: createUnknownKeyStore({ reader: () => db, writer: () => db, dialect: clickDialect }),
       nearKeys: createNearKeyStore({ reader, dialect: linkDialect }),
       sharing: {
-        ship,
+        ship: shipNow,
+        bringIn: () => withinASecond(shipNow()),
         figures: {
           readState: shared.breaker.state,
           readAgeMs: follower.ageMs,

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../app/kernel/clock.ts';
+import { ask as askPostgres } from '../../scripts/postgres-server.ts';
 import { queryClicks } from '../support/clicks.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { type HttpService, makeLink, startHttp } from '../support/http.ts';
@@ -175,7 +176,7 @@ async function main(): Promise<void> {
     const after = await start();
     t.equal((await follow(after, 'one')).status, 404);
     t.match(
-      after.log().find(({ msg }) => String(msg).includes('fewer changes')),
+      after.log().find(({ msg }) => String(msg).includes('is another one')),
       { level: 'warn' },
     );
     await makeLink(after.ask, { key: 'one', url: 'https://example.com/new' });
@@ -278,6 +279,42 @@ async function main(): Promise<void> {
     t.same(await follow(other, 'autumn'), { status: 302, target: TARGET });
     db.exec('alter table gone rename to sequences; alter table away rename to events');
     t.ok(other.log().some(({ msg }) => msg === 'a link could not be written to the copy'));
+  });
+
+  await t.test('a database that was made for newer releases meanwhile is left alone', async (t) => {
+    const url = await server.createDatabase(t);
+    const host = await startHttp(t, { env: { DATABASE_URL: url }, clock: REAL_CLOCK });
+    await makeLink(host.ask, { key: 'autumn', url: TARGET });
+    const schema = /search_path=(\w+),/.exec(new URL(url).searchParams.get('options') ?? '')?.[1];
+    const setReadableFrom = (from: number) =>
+      askPostgres(url, `update ${schema}.click_schema_state set readable_from = ${from}`);
+    await setReadableFrom(99);
+    await until('it says so', async () => {
+      const { body } = await host.ask('GET', '/readyz');
+      return (body as { reasons: string[] }).reasons.includes('database');
+    });
+    t.match(await host.ask('POST', '/api/v1/links', { body: { url: TARGET } }), {
+      status: 503,
+      body: { error: /not one that this release can work with/ },
+    });
+    t.equal((await follow(host, 'autumn')).status, 302);
+    await setReadableFrom(1);
+    await until('it goes on', async () => {
+      const { body } = await host.ask('GET', '/readyz');
+      return (body as { status: string }).status === 'ready';
+    });
+    t.equal((await host.ask('POST', '/api/v1/links', { body: { url: TARGET } })).status, 201);
+  });
+
+  await t.test('a host that started without its database tells that it is not one for it', async (t) => {
+    const url = await server.createDatabase(t);
+    await server.kill();
+    const host = await startHttp(t, { env: { DATABASE_URL: url, MIGRATE: 'check' }, clock: REAL_CLOCK });
+    await server.start();
+    await until('it has asked', async () => {
+      const { body } = await host.ask('POST', '/api/v1/links', { body: { url: TARGET } });
+      return /not one that this release can work with/.test((body as { error: string }).error);
+    });
   });
 
   await t.test('a start that fails leaves nothing open', async (t) => {

@@ -72,7 +72,8 @@ t.test('clicks are shipped in batches, and forgotten once they are there', async
   let isFailing = true;
   const batchOf = (clicks: number) =>
     ({ segment: 's', startedAtMs: 0, clicks: Array(clicks).fill({}) }) as ClickBatch;
-  const { ship } = createShipper({
+  const { ship, shipNow } = createShipper({
+    pacer: createIdlePacer(createFakeClock()),
     outbox: {
       countWaiting: async () => waiting.reduce((sum, clicks) => sum + clicks, 0),
       readBatch: async () => (waiting[0] === undefined ? null : batchOf(waiting[0])),
@@ -95,12 +96,13 @@ t.test('clicks are shipped in batches, and forgotten once they are there', async
   await ship();
   t.same(log, ['merge 3', 'forget 3', 'merge 2', 'forget 2', 'merge 4', 'forget 4']);
   waiting.length = 0;
-  await ship();
+  await shipNow();
   t.equal(log.length, 6);
 });
 
 t.test('what another process has shipped meanwhile is not looked for', async (t) => {
   const { ship } = createShipper({
+    pacer: createIdlePacer(createFakeClock()),
     outbox: {
       countWaiting: async () => 1,
       readBatch: async () => null,

@@ -14,6 +14,7 @@ import {
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import t, { type Test } from 'tap';
+import { CLICK_SCHEMA } from '../../app/store/migrations/migrations.ts';
 import type { MissingClicks } from '../../app/store/sqlite/open-clicks-db.ts';
 import {
   clickOn,
@@ -97,12 +98,14 @@ t.test('a schema that this code does not know stops the start, one that it can r
   write(9, 8);
   await t.rejects(openClicks(t, { dataDir }), {
     name: 'StartError',
-    message: `${path} has schema 9, which needs a release that knows schema 8 or later; this one knows 1. Start a newer release, or restore a backup made by this one.`,
+    message: `${path} has schema 9, which needs a release that knows schema 8 or later; this one knows ${CLICK_SCHEMA.migrations.length}. Start a newer release, or restore a backup made by this one.`,
   });
   write(0, 0);
   await t.rejects(openClicks(t, { dataDir, migrate: 'check' }), {
     name: 'StartError',
-    message: /has schema 0 and this release needs 1, but MIGRATE=check forbids migrating at start/,
+    message: new RegExp(
+      `schema 0 and this release needs ${CLICK_SCHEMA.migrations.length}, but MIGRATE=check forbids`,
+    ),
   });
   t.same(asidesIn(dataDir), []);
 });

@@ -3,12 +3,12 @@
  * unavailable, and the schema is looked at, and migrated where that is allowed, with the first question that gets through.
  */
 
-import { Kysely, PostgresDialect, type PostgresPool } from 'kysely';
+import { Kysely, PostgresDialect, type PostgresPool, sql } from 'kysely';
 import { type Breaker, createBreaker } from '../../kernel/breaker.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { AppError, StartError } from '../../kernel/errors.ts';
 import type { Dialect } from '../dialect.ts';
-import { type MigrateMode, migrate } from '../migrations/migrate.ts';
+import { decideMigration, type MigrateMode, migrate, readSchemaState } from '../migrations/migrate.ts';
 import { CLICK_SCHEMA, LINK_SCHEMA } from '../migrations/migrations.ts';
 import { isBeingFilled } from '../move/move-log.ts';
 import type { Tables } from '../tables.ts';
@@ -43,6 +43,8 @@ const QUICK_POOL = { connectionsMax: 3, connectMs: 1000, answerMs: 1000 };
 /** Questions in a row that went unanswered before nobody asks for a while. */
 const FAILURES_MAX = 3;
 const OPEN_MS = 1000;
+/** How soon a host notices that the schema is not one for it any more. */
+const LOOK_EVERY_MS = 5000;
 
 /** Throws StartError with one sentence for the operator when the database answers and this code cannot work with it. */
 export async function openPostgres({
@@ -73,11 +75,34 @@ export async function openPostgres({
       .values({ name: 'made_at_seq', value: 0 })
       .onConflict((conflict) => conflict.column('name').doNothing())
       .execute();
+    // Who has a copy of it knows it by this.
+    await bare
+      .insertInto('sequences')
+      .values({ name: 'database', value: sql`floor(random() * ${sql.lit(Number.MAX_SAFE_INTEGER)})` })
+      .onConflict((conflict) => conflict.column('name').doNothing())
+      .execute();
   });
+  let lookedAtMs = clock.monotonicMs();
+  let misfit: unknown = null;
+  /** Whether a newer release has made something of the database that this one cannot work with. */
+  const lookAgain = async (): Promise<void> => {
+    if (clock.monotonicMs() - lookedAtMs < LOOK_EVERY_MS) return;
+    lookedAtMs = clock.monotonicMs();
+    misfit = await findMisfit(bare, links, name);
+  };
+  const requireFitting = async (): Promise<void> => {
+    try {
+      await prepare();
+      await lookAgain();
+    } catch (error) {
+      throw error instanceof StartError ? unfit(error) : error;
+    }
+    if (misfit !== null) throw unfit(misfit);
+  };
   const prepared = (of: PostgresPool): Kysely<Tables> =>
     toKysely({
       async connect() {
-        await prepare();
+        await requireFitting();
         return of.connect();
       },
       end: of.end,
@@ -98,6 +123,25 @@ export async function openPostgres({
   }
   return { db: prepared(pool), quick: prepared(quickPool), breaker, links, clicks, close };
 }
+
+/** Null: this release can work with the schema. */
+async function findMisfit(db: Kysely<Tables>, dialect: Dialect, name: string): Promise<unknown> {
+  for (const { stateTable, migrations } of [LINK_SCHEMA, CLICK_SCHEMA]) {
+    const state = await readSchemaState(db, dialect, stateTable);
+    try {
+      decideMigration(state, migrations.length, { mode: 'make', name });
+    } catch (error) {
+      return error;
+    }
+  }
+  return null;
+}
+
+function unfit(cause: unknown): AppError {
+  return new AppError('unavailable', UNFIT, { cause, retryAfterSeconds: 5 });
+}
+
+const UNFIT = 'The database is not one that this release can work with. Known links still redirect.';
 
 function toKysely(pool: PostgresPool): Kysely<Tables> {
   return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });

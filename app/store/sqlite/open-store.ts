@@ -65,6 +65,8 @@ export interface Sharing {
   readonly quotas: QuotaBook;
   /** Brings the clicks of this host to the others. */
   ship(): Promise<void>;
+  /** The same as far as a second takes it, for whoever asks for figures. */
+  bringIn(): Promise<void>;
   readonly figures: FleetFigures;
   /** Why the shared database cannot be asked at the moment; null: it can. */
   failure(): unknown;
