@@ -1,0 +1,128 @@
+// `npm run bench:fleet`: what a redirect costs on a host of a fleet, beside the same host alone, with PostgreSQL on the same machine; and
+// how often the database is asked meanwhile. Both have the same links and are warm. Rounds run them in turn; what counts is the
+// median of the ratios within each round.
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import Database from 'better-sqlite3';
+import pg from 'pg';
+import { FILLED } from '../app/fleet/link-copy.ts';
+import { systemClock } from '../app/kernel/clock.ts';
+import { moveStore } from '../app/store/move/move-store.ts';
+import { type Contender, startContender } from './bench/contenders.ts';
+import { measureLatency, measureRate } from './bench/load.ts';
+import { describeMachine } from './bench/machine.ts';
+import { compare, median, type Round } from './bench/ratios.ts';
+import { seedLinks } from './bench/seed.ts';
+import { preparePostgres } from './postgres-server.ts';
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '7' },
+    seconds: { type: 'string', default: '5' },
+    'warm-up': { type: 'string', default: '8' },
+    links: { type: 'string', default: '100000' },
+    rate: { type: 'string', default: '2000' },
+  },
+});
+const links = Number(values.links);
+const rate = Number(values.rate);
+const seconds = Number(values.seconds);
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
+const NAMES = ['alone', 'in a fleet'] as const;
+type Name = (typeof NAMES)[number];
+
+const folder = mkdtempSync(join(tmpdir(), 'fleetlink-bench-'));
+const folderOf = (name: Name): string => join(folder, name);
+const postgres = await preparePostgres({ settings: ['shared_preload_libraries=pg_stat_statements'] });
+try {
+  await postgres.start();
+  await ask('create extension pg_stat_statements');
+  say(`seeding ${links} links`);
+  await seedLinks(folderOf('alone'), links);
+  cpSync(folderOf('alone'), folderOf('in a fleet'), { recursive: true });
+  await moveStore({
+    dataDir: folderOf('in a fleet'),
+    databaseUrl: postgres.url,
+    clock: systemClock,
+    onProgress: () => undefined,
+    onBroken: () => undefined,
+  });
+  const rounds: Round[] = [];
+  const perThousand: { full: number; steady: number }[] = [];
+  for (let round = 1; round <= Number(values.rounds); round++) {
+    const order = round % 2 === 0 ? NAMES : NAMES.toReversed();
+    const rates: Record<string, number> = {};
+    for (const name of order) {
+      rates[name] = await withHost(name, async ({ url }) => {
+        await measureRate(url, { seconds: Number(values['warm-up']), links });
+        const asked = await countQuestions();
+        const measured = await measureRate(url, { seconds, links });
+        if (name === 'in a fleet') {
+          const full = ((await countQuestions()) - asked) / (measured * seconds);
+          perThousand.push({ full: full * 1000, steady: await measureSteadily(url) });
+        }
+        return measured;
+      });
+    }
+    rounds.push(rates);
+    say(
+      `round ${round}/${values.rounds}: ${NAMES.map((name) => `${name} ${Math.round(rates[name] ?? 0)}/s`).join(' · ')}`,
+    );
+  }
+  console.log(describeMachine());
+  console.table(compare(rounds, NAMES, ['alone']));
+  const at = (load: 'full' | 'steady'): string => median(perThousand.map((one) => one[load])).toFixed(1);
+  console.log(
+    `The database is asked ${at('full')} times for 1,000 redirects at full load, ${at('steady')} times at ${rate} a second.`,
+  );
+} finally {
+  await postgres.kill();
+  postgres.remove();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** Questions for 1,000 redirects. */
+async function measureSteadily(url: string): Promise<number> {
+  const asked = await countQuestions();
+  await measureLatency(url, { seconds, links, rate });
+  return (((await countQuestions()) - asked) / (rate * seconds)) * 1000;
+}
+
+async function withHost<T>(name: Name, use: (host: Contender) => Promise<T>): Promise<T> {
+  const env: Record<string, string> = name === 'alone' ? {} : { DATABASE_URL: postgres.url };
+  const host = await startContender('fleetlink', folderOf(name), env);
+  try {
+    if (name === 'in a fleet') await waitUntilFilled();
+    return await use(host);
+  } finally {
+    await host.stop();
+  }
+}
+
+async function waitUntilFilled(): Promise<void> {
+  for (;;) {
+    const copy = new Database(join(folderOf('in a fleet'), 'copy.db'), { readonly: true });
+    const filled = copy.prepare("select value from sequences where name = 'filled_to'").pluck().get();
+    copy.close();
+    if (filled === FILLED) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** So far, by everybody. */
+async function countQuestions(): Promise<number> {
+  const [row] = await ask('select sum(calls)::int as calls from pg_stat_statements');
+  return row?.calls as number;
+}
+
+async function ask(text: string): Promise<Record<string, unknown>[]> {
+  const client = new pg.Client({ connectionString: postgres.url });
+  await client.connect();
+  try {
+    return (await client.query(text)).rows;
+  } finally {
+    await client.end();
+  }
+}
