@@ -1,6 +1,6 @@
 // `npm run bench:fleet`: what a redirect costs on a host of a fleet, beside the same host alone, with PostgreSQL on the same machine; and
-// how often the database is asked meanwhile. Both have the same links and are warm. Rounds run them in turn; what counts is the
-// median of the ratios within each round.
+// how often the database is asked at a steady rate once everything is shipped and counted. Both have the same links and are warm. Rounds
+// run them in turn; what counts is the median of the ratios within each round.
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,6 +24,8 @@ const { values } = parseArgs({
     'warm-up': { type: 'string', default: '8' },
     links: { type: 'string', default: '100000' },
     rate: { type: 'string', default: '2000' },
+    // Tells which statements they are.
+    statements: { type: 'boolean', default: false },
   },
 });
 const links = Number(values.links);
@@ -32,6 +34,9 @@ const seconds = Number(values.seconds);
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 const NAMES = ['alone', 'in a fleet'] as const;
 type Name = (typeof NAMES)[number];
+
+const TOP = `select calls, rows, left(regexp_replace(query, '\\s+', ' ', 'g'), 90) as query from pg_stat_statements
+  where query not ilike '%pg_stat_statements%' order by calls desc limit 30`;
 
 const folder = mkdtempSync(join(tmpdir(), 'fleetlink-bench-'));
 const folderOf = (name: Name): string => join(folder, name);
@@ -50,19 +55,15 @@ try {
     onBroken: () => undefined,
   });
   const rounds: Round[] = [];
-  const perThousand: { full: number; steady: number }[] = [];
+  const perThousand: Questions[] = [];
   for (let round = 1; round <= Number(values.rounds); round++) {
     const order = round % 2 === 0 ? NAMES : NAMES.toReversed();
     const rates: Record<string, number> = {};
     for (const name of order) {
-      rates[name] = await withHost(name, async ({ url }) => {
+      rates[name] = await withHost(name, async ({ url, managementUrl }) => {
         await measureRate(url, { seconds: Number(values['warm-up']), links });
-        const asked = await countQuestions();
         const measured = await measureRate(url, { seconds, links });
-        if (name === 'in a fleet') {
-          const full = ((await countQuestions()) - asked) / (measured * seconds);
-          perThousand.push({ full: full * 1000, steady: await measureSteadily(url) });
-        }
+        if (name === 'in a fleet') perThousand.push(await measureQuestions(url, managementUrl));
         return measured;
       });
     }
@@ -73,9 +74,9 @@ try {
   }
   console.log(describeMachine());
   console.table(compare(rounds, NAMES, ['alone']));
-  const at = (load: 'full' | 'steady'): string => median(perThousand.map((one) => one[load])).toFixed(1);
+  const at = (part: keyof Questions): string => median(perThousand.map((one) => one[part])).toFixed(1);
   console.log(
-    `The database is asked ${at('full')} times for 1,000 redirects at full load, ${at('steady')} times at ${rate} a second.`,
+    `At ${rate} redirects a second the database is asked ${at('all')} times for 1,000 of them: ${at('bare')} times without their clicks, ${at('brackets')} times to begin and end transactions.`,
   );
 } finally {
   await postgres.kill();
@@ -83,11 +84,34 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** Questions for 1,000 redirects. */
-async function measureSteadily(url: string): Promise<number> {
-  const asked = await countQuestions();
-  await measureLatency(url, { seconds, links, rate });
-  return (((await countQuestions()) - asked) / (rate * seconds)) * 1000;
+/** What the database is asked for 1,000 redirects. */
+interface Questions {
+  readonly all: number;
+  /** Of them, those that would be asked without any click too. */
+  readonly bare: number;
+  readonly brackets: number;
+}
+
+async function measureQuestions(url: string, managementUrl: string): Promise<Questions> {
+  await waitUntilCounted(managementUrl);
+  const idle = await countQuestions(() => new Promise((resolve) => setTimeout(resolve, seconds * 1000)));
+  const asked = await countQuestions(() => measureLatency(url, { seconds, links, rate }));
+  const perThousand = (count: number): number => (count / (rate * seconds)) * 1000;
+  return {
+    all: perThousand(asked.all),
+    bare: perThousand(idle.all),
+    brackets: perThousand(asked.brackets),
+  };
+}
+
+/** All clicks of before are shipped and counted. */
+async function waitUntilCounted(managementUrl: string): Promise<void> {
+  for (;;) {
+    const text = await (await fetch(`${managementUrl}/metrics`)).text();
+    const read = (name: string): number => Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1]);
+    if (read('fleetlink_clicks_unshipped') === 0 && read('fleetlink_clicks_uncounted_seconds') === 0) return;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
 }
 
 async function withHost<T>(name: Name, use: (host: Contender) => Promise<T>): Promise<T> {
@@ -111,10 +135,15 @@ async function waitUntilFilled(): Promise<void> {
   }
 }
 
-/** So far, by everybody. */
-async function countQuestions(): Promise<number> {
-  const [row] = await ask('select sum(calls)::int as calls from pg_stat_statements');
-  return row?.calls as number;
+/** By everybody, while `work` runs. */
+async function countQuestions(work: () => Promise<unknown>): Promise<{ all: number; brackets: number }> {
+  await ask('select pg_stat_statements_reset()');
+  await work();
+  const [row] = await ask(`
+    select sum(calls)::int as all, coalesce(sum(calls) filter (where query ~* '^(begin|commit|rollback|set )'), 0)::int as brackets
+    from pg_stat_statements where query not ilike '%pg_stat_statements%'`);
+  if (values.statements) console.error(await ask(TOP));
+  return row as { all: number; brackets: number };
 }
 
 async function ask(text: string): Promise<Record<string, unknown>[]> {
