@@ -28,7 +28,7 @@ import { startBackground } from './kernel/background.ts';
 import type { Clock } from './kernel/clock.ts';
 import { within } from './kernel/deadline.ts';
 import { createPacer } from './kernel/portions.ts';
-import type { Store } from './store/sqlite/open-store.ts';
+import type { Store } from './store/store.ts';
 
 export interface ClickContext {
   readonly classify: Classifier;
@@ -135,7 +135,10 @@ export function createClickContext(deps: ClickContextDeps): ClickContext {
     clock,
     readSegment: store.clicks.segment,
     readLedger: ledger.read,
-    purge: createPurger({ purgedLinks: store.purgedLinks, tiers: store.tiers, folder, pacer }),
+    purge: forAll(
+      'purge',
+      createPurger({ purgedLinks: store.purgedLinks, tiers: store.tiers, folder, pacer }),
+    ),
     onRecounted: (recount) =>
       recount.drift === 0
         ? logger.info(recount, 'clicks were recounted')
@@ -145,7 +148,7 @@ export function createClickContext(deps: ClickContextDeps): ClickContext {
   const upkeep = startBackground({
     clock,
     everyMs: UPKEEP_EVERY_MS,
-    work: forAll('upkeep', bookkeeper.work),
+    work: bookkeeper.work,
     onFailed: (err) => logger.error({ err }, 'purged or lost clicks cannot be looked for'),
     onRecovered: () => logger.info('purged and lost clicks are looked for again'),
   });

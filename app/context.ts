@@ -61,7 +61,7 @@ import { createSelfCheck } from './links/target.ts';
 import { createStatsReader } from './stats/read-stats.ts';
 import { createUnknownKeys } from './stats/unknown-keys.ts';
 import { openStore } from './store/open-store.ts';
-import type { Store } from './store/sqlite/open-store.ts';
+import type { Store } from './store/store.ts';
 
 export interface ContextDeps {
   readonly logger: Logger;

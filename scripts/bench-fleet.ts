@@ -11,7 +11,7 @@ import { FILLED } from '../app/fleet/link-copy.ts';
 import { systemClock } from '../app/kernel/clock.ts';
 import { moveStore } from '../app/store/move/move-store.ts';
 import { type Contender, startContender } from './bench/contenders.ts';
-import { measureLatency, measureRate } from './bench/load.ts';
+import { ADMIN_KEY, measureCreates, measureLatency, measureRate } from './bench/load.ts';
 import { describeMachine } from './bench/machine.ts';
 import { compare, median, type Round } from './bench/ratios.ts';
 import { seedLinks } from './bench/seed.ts';
@@ -55,12 +55,15 @@ try {
     onBroken: () => undefined,
   });
   const rounds: Round[] = [];
+  const creates: Round[] = [];
   const perThousand: Questions[] = [];
   for (let round = 1; round <= Number(values.rounds); round++) {
     const order = round % 2 === 0 ? NAMES : NAMES.toReversed();
     const rates: Record<string, number> = {};
+    const made: Record<string, number> = {};
     for (const name of order) {
       rates[name] = await withHost(name, async ({ url, managementUrl }) => {
+        made[name] = await measureCreates(url, { clients: 64, seconds });
         await measureRate(url, { seconds: Number(values['warm-up']), links });
         const measured = await measureRate(url, { seconds, links });
         if (name === 'in a fleet') perThousand.push(await measureQuestions(url, managementUrl));
@@ -68,15 +71,20 @@ try {
       });
     }
     rounds.push(rates);
+    creates.push(made);
     say(
       `round ${round}/${values.rounds}: ${NAMES.map((name) => `${name} ${Math.round(rates[name] ?? 0)}/s`).join(' · ')}`,
     );
   }
   console.log(describeMachine());
+  console.log('Redirects:');
   console.table(compare(rounds, NAMES, ['alone']));
+  console.log('New links, 64 clients:');
+  console.table(compare(creates, NAMES, ['alone']));
   const at = (part: keyof Questions): string => median(perThousand.map((one) => one[part])).toFixed(1);
   console.log(
-    `At ${rate} redirects a second the database is asked ${at('all')} times for 1,000 of them: ${at('bare')} times without their clicks, ${at('brackets')} times to begin and end transactions.`,
+    `At ${rate} redirects a second the database is asked ${at('all')} times for 1,000 of them: ${at('bare')} times without their clicks, ${at('brackets')} times to begin and end transactions.
+Meanwhile at most ${at('unshipped')} clicks wait on the disk of the host, and would be lost with it.`,
   );
 } finally {
   await postgres.kill();
@@ -90,32 +98,63 @@ interface Questions {
   /** Of them, those that would be asked without any click too. */
   readonly bare: number;
   readonly brackets: number;
+  /** The most clicks that waited on the host's disk. */
+  readonly unshipped: number;
 }
 
 async function measureQuestions(url: string, managementUrl: string): Promise<Questions> {
   await waitUntilCounted(managementUrl);
   const idle = await countQuestions(() => new Promise((resolve) => setTimeout(resolve, seconds * 1000)));
-  const asked = await countQuestions(() => measureLatency(url, { seconds, links, rate }));
+  const [asked, unshipped] = await watchUnshipped(managementUrl, () =>
+    countQuestions(() => measureLatency(url, { seconds, links, rate })),
+  );
   const perThousand = (count: number): number => (count / (rate * seconds)) * 1000;
   return {
     all: perThousand(asked.all),
     bare: perThousand(idle.all),
     brackets: perThousand(asked.brackets),
+    unshipped,
   };
 }
 
 /** All clicks of before are shipped and counted. */
 async function waitUntilCounted(managementUrl: string): Promise<void> {
   for (;;) {
-    const text = await (await fetch(`${managementUrl}/metrics`)).text();
-    const read = (name: string): number => Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1]);
-    if (read('fleetlink_clicks_unshipped') === 0 && read('fleetlink_clicks_uncounted_seconds') === 0) return;
+    const { fleetlink_clicks_unshipped: unshipped, fleetlink_clicks_uncounted_seconds: waiting } =
+      await readMetrics(managementUrl);
+    if (unshipped === 0 && waiting === 0) return;
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
 
+/** The most clicks that waited on the host's disk, which would be lost with it, while `work` runs. */
+async function watchUnshipped<T>(managementUrl: string, work: () => Promise<T>): Promise<[T, number]> {
+  let most = 0;
+  const watching = setInterval(async () => {
+    const { fleetlink_clicks_unshipped: unshipped = 0 } = await readMetrics(managementUrl);
+    most = Math.max(most, unshipped);
+  }, 100);
+  try {
+    return [await work(), most];
+  } finally {
+    clearInterval(watching);
+  }
+}
+
+/** Those without labels, by name. */
+async function readMetrics(managementUrl: string): Promise<Record<string, number>> {
+  const text = await (await fetch(`${managementUrl}/metrics`)).text();
+  return Object.fromEntries(
+    [...text.matchAll(/^(\w+) (\S+)$/gm)].map(([, name, value]) => [name, Number(value)]),
+  );
+}
+
 async function withHost<T>(name: Name, use: (host: Contender) => Promise<T>): Promise<T> {
-  const env: Record<string, string> = name === 'alone' ? {} : { DATABASE_URL: postgres.url };
+  const env: Record<string, string> = {
+    ADMIN_API_KEY: ADMIN_KEY,
+    KEY_CREATES_PER_MINUTE: '0',
+    ...(name === 'in a fleet' && { DATABASE_URL: postgres.url }),
+  };
   const host = await startContender('fleetlink', folderOf(name), env);
   try {
     if (name === 'in a fleet') await waitUntilFilled();

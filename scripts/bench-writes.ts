@@ -5,9 +5,9 @@ import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import autocannon from 'autocannon';
 import Database from 'better-sqlite3';
 import { startContender } from './bench/contenders.ts';
+import { ADMIN_KEY, measureCreates } from './bench/load.ts';
 import { describeMachine } from './bench/machine.ts';
 import { compare, type Round } from './bench/ratios.ts';
 import { measureCreations } from './bench/seed.ts';
@@ -22,7 +22,6 @@ const { values } = parseArgs({
 });
 const seconds = Number(values.seconds);
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
-const ADMIN_KEY = 'benchmark-admin-key-0123456789';
 const PAGE = Buffer.alloc(4096, 'x');
 const CLIENTS = [1, 64];
 
@@ -89,16 +88,7 @@ async function countLinks(clients: number): Promise<number> {
   const env = { ADMIN_API_KEY: ADMIN_KEY, KEY_CREATES_PER_MINUTE: '100000000', LOG_LEVEL: 'info' };
   const service = await startContender('fleetlink', folder, env);
   try {
-    const result = await autocannon({
-      url: `${service.url}/api/v1/links`,
-      connections: clients,
-      duration: seconds,
-      method: 'POST',
-      headers: { authorization: `Bearer ${ADMIN_KEY}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ url: 'https://example.com/articles/12345/a-path-of-usual-length' }),
-    });
-    if (result.errors + result.non2xx > 0) throw new Error('Some links were not made.');
-    return result.requests.average;
+    return await measureCreates(service.url, { clients, seconds });
   } finally {
     await service.stop();
   }

@@ -1,5 +1,6 @@
 // `npm run migrate:store -- --from sqlite:./data --to postgres://…`: moves all that a host keeps in SQLite into a PostgreSQL that
-// hosts share, while the host goes on. Ended at any time it goes on where it was. `--cancel` gives the host back what was taken.
+// hosts share, while the host goes on. Ended at any time it goes on where it was. `--cancel` gives the host back what was taken. Without
+// `--to` it is DATABASE_URL, so that no password stands in the list of processes.
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import { systemClock } from '../app/kernel/clock.ts';
@@ -7,7 +8,7 @@ import { StartError } from '../app/kernel/errors.ts';
 import { cancelMove, type MoveProgress, moveStore } from '../app/store/move/move-store.ts';
 
 const USAGE =
-  'npm run migrate:store -- --from sqlite:DATA_DIR --to postgres://user:password@host/database [--cancel]';
+  'npm run migrate:store -- --from sqlite:DATA_DIR --to postgres://user:password@host/database [--cancel]\nWithout --to: the database of DATABASE_URL.';
 const EXIT = { failed: 1, usage: 64 };
 
 const { from, to, cancel } = readArguments();
@@ -90,8 +91,9 @@ function readArguments(): { from: string; to: string; cancel: boolean } {
     });
     const dataDir = /^sqlite:(?:\/\/)?(.+)$/.exec(values.from ?? '')?.[1];
     if (dataDir === undefined) throw new Error(`--from ${values.from ?? ''}: expected sqlite: and a folder.`);
-    if (!/^postgres(?:ql)?:\/\/./.test(values.to ?? '')) throw new Error('--to: expected postgres://….');
-    return { from: dataDir, to: values.to as string, cancel: values.cancel };
+    const to = values.to ?? process.env.DATABASE_URL ?? '';
+    if (!/^postgres(?:ql)?:\/\/./.test(to)) throw new Error('--to or DATABASE_URL: expected postgres://….');
+    return { from: dataDir, to, cancel: values.cancel };
   } catch (error) {
     console.error(`${(error as Error).message}\n${USAGE}`);
     process.exit(EXIT.usage);

@@ -111,6 +111,7 @@ export interface TierDifferences {
 export interface Lease {
   readonly name: string;
   readonly holder: string;
+  /** By the caller's clock; where hosts share a database, its own counts. */
   readonly nowMs: number;
   readonly forMs: number;
 }

@@ -67,7 +67,7 @@ export function createClickTierStore({ open, dialect, clock }: ClickTierStoreDep
 
     readStorage: () => read((db) => readStorage(db, dialect)),
 
-    takeLease: (lease) => write((db) => takeLease(db, lease)),
+    takeLease: (lease) => write((db) => takeLease(db, dialect, lease)),
     readNight: () => read((db) => readState(db, 'night_of_day')),
     writeNight: (day) => write((db) => writeState(db, 'night_of_day', day)),
   };
@@ -131,19 +131,25 @@ async function noteSeen(db: Kysely<Tables>, segment: string, atMs: number): Prom
 /** Leases are for minutes. One for longer was taken while the clock of its holder was wrong. */
 const LEASE_MS_MAX = 60 * 60 * 1000;
 
-async function takeLease(db: Kysely<Tables>, { name, holder, nowMs, forMs }: Lease): Promise<boolean> {
+async function takeLease(
+  db: Kysely<Tables>,
+  dialect: Dialect,
+  { name, holder, nowMs: callerMs, forMs }: Lease,
+): Promise<boolean> {
+  const now = dialect.nowMs(callerMs);
+  const until_ms = sql<number>`${now} + ${forMs}`;
   const { numInsertedOrUpdatedRows } = await db
     .insertInto('leases')
-    .values({ name, holder, until_ms: nowMs + forMs })
+    .values({ name, holder, until_ms })
     .onConflict((conflict) =>
       conflict
         .column('name')
-        .doUpdateSet({ holder, until_ms: nowMs + forMs })
+        .doUpdateSet({ holder, until_ms })
         .where((eb) =>
           eb.or([
             eb('leases.holder', '=', holder),
-            eb('leases.until_ms', '<=', nowMs),
-            eb('leases.until_ms', '>', nowMs + LEASE_MS_MAX),
+            eb('leases.until_ms', '<=', now),
+            eb('leases.until_ms', '>', sql<number>`${now} + ${sql.lit(LEASE_MS_MAX)}`),
           ]),
         ),
     )

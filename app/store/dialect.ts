@@ -45,6 +45,8 @@ export interface Dialect {
   searchSource(db: Kysely<Tables>, needle: string): Promise<IdSource | null>;
   /** Whether the search text of a row of `links` holds `needle`, without the index. */
   matchesText(needle: string): RawBuilder<boolean>;
+  /** The time for what is agreed on between processes: of the caller's clock where all have one, else of the database's. */
+  nowMs(callerMs: number): RawBuilder<number>;
   /** `<column> in <idsIn(ids)>`: one text of SQL however many ids there are, so that its statement stays prepared. */
   idsIn(ids: readonly number[]): RawBuilder<unknown>;
   /** `from <rowsOf(columns, rows)>`: a table of these values, likewise in one text of SQL. */

@@ -37,8 +37,9 @@ import { createSqliteDialect } from './sqlite/dialect.ts';
 import { createLinkCopy } from './sqlite/link-copy.ts';
 import { openClicksDb, reportingTo } from './sqlite/open-clicks-db.ts';
 import { openDatabase } from './sqlite/open-database.ts';
-import type { OpenStoreOptions, Store } from './sqlite/open-store.ts';
+import type { OpenStoreOptions } from './sqlite/open-store.ts';
 import { createRedirectLookup } from './sqlite/redirect-lookup.ts';
+import type { Store } from './store.ts';
 import { createUnknownKeyStore } from './unknown-key-store.ts';
 
 export interface OpenFleetStoreOptions extends OpenStoreOptions {

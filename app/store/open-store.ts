@@ -1,7 +1,8 @@
 /** What a host keeps: everything itself, or with others in a shared database. */
 
 import { type OpenFleetStoreOptions, openFleetStore } from './open-fleet-store.ts';
-import { openSqliteStore, type Store } from './sqlite/open-store.ts';
+import { openSqliteStore } from './sqlite/open-store.ts';
+import type { Store } from './store.ts';
 
 export type StoreOptions = Omit<OpenFleetStoreOptions, 'databaseUrl'> & {
   /** Null: SQLite alone. */

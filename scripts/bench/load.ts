@@ -119,3 +119,23 @@ function requireRedirects(result: autocannon.Result): void {
   const failed = result.errors + result['2xx'] + result['4xx'] + result['5xx'];
   if (failed > 0) throw new Error(`${failed} of ${result.requests.total} answers were no redirects.`);
 }
+
+/** Of a service that is measured while links are made. */
+export const ADMIN_KEY = 'benchmark-admin-key-0123456789';
+
+/** New links a second, each of `clients` one after the other. Throws when one was not made. */
+export async function measureCreates(
+  url: string,
+  { clients, seconds }: { readonly clients: number; readonly seconds: number },
+): Promise<number> {
+  const { errors, non2xx, requests } = await autocannon({
+    url: `${url}/api/v1/links`,
+    connections: clients,
+    duration: seconds,
+    method: 'POST',
+    headers: { authorization: `Bearer ${ADMIN_KEY}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ url: 'https://example.com/articles/12345/a-path-of-usual-length' }),
+  });
+  if (errors + non2xx > 0) throw new Error('Some links were not made.');
+  return requests.average;
+}

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { systemClock } from '../../app/kernel/clock.ts';
 import type { LinkCommand } from '../../app/links/link-store.ts';
-import { openSqliteStore, type Store } from '../../app/store/sqlite/open-store.ts';
+import { openSqliteStore } from '../../app/store/sqlite/open-store.ts';
+import type { Store } from '../../app/store/store.ts';
 
 const UNIT = 1000;
 

@@ -10,7 +10,7 @@ import { createHostStateStore } from '../../app/store/host-state-store.ts';
 import { createLinkStore } from '../../app/store/link-store.ts';
 import { createChangeFeed } from '../../app/store/postgres/change-feed.ts';
 import { openPostgres } from '../../app/store/postgres/open-postgres.ts';
-import type { Store } from '../../app/store/sqlite/open-store.ts';
+import type { Store } from '../../app/store/store.ts';
 import { type PostgresServer, startPostgres } from '../support/postgres.ts';
 import { requireCommand } from '../support/requirement.ts';
 import { makeFolder } from '../support/service.ts';

@@ -11,7 +11,7 @@ import { attachExchange } from '../../app/http/exchange.ts';
 import { createListener } from '../../app/http/listener.ts';
 import { systemClock } from '../../app/kernel/clock.ts';
 import { AppError } from '../../app/kernel/errors.ts';
-import type { Store } from '../../app/store/sqlite/open-store.ts';
+import type { Store } from '../../app/store/store.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { type HttpService, problem, startHttp } from '../support/http.ts';
 import { sendRaw } from '../support/raw-http.ts';

@@ -8,7 +8,7 @@ import type { MigrateMode } from '../../app/store/migrations/migrate.ts';
 import { LINK_SCHEMA } from '../../app/store/migrations/migrations.ts';
 import { openStore as open, type StoreOptions } from '../../app/store/open-store.ts';
 import { type OpenDatabase, openDatabase } from '../../app/store/sqlite/open-database.ts';
-import type { Store } from '../../app/store/sqlite/open-store.ts';
+import type { Store } from '../../app/store/store.ts';
 
 /** SQLite alone, unless `databaseUrl` names a database that hosts share. */
 export function openStore(options: Partial<StoreOptions> & Pick<StoreOptions, 'dataDir'>): Promise<Store> {

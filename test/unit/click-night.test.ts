@@ -6,7 +6,7 @@ import { createBookkeeper } from '../../app/clicks/bookkeeper.ts';
 import { createNight, type Night, type Retention } from '../../app/clicks/night.ts';
 import { createRecounter, type Recount } from '../../app/clicks/recount.ts';
 import { DAY_MS } from '../../app/clicks/visitor.ts';
-import type { Store } from '../../app/store/sqlite/open-store.ts';
+import type { Store } from '../../app/store/store.ts';
 import { clickOn, openClicks } from '../support/click-tables.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { createIdlePacer } from '../support/pacer.ts';

@@ -13,7 +13,7 @@ import type { Dialect } from '../../app/store/dialect.ts';
 import { CLICK_SCHEMA } from '../../app/store/migrations/migrations.ts';
 import { createSqliteDialect } from '../../app/store/sqlite/dialect.ts';
 import { openDatabase } from '../../app/store/sqlite/open-database.ts';
-import type { Store } from '../../app/store/sqlite/open-store.ts';
+import type { Store } from '../../app/store/store.ts';
 import { type AgentWords, clickOn, openClicks, readTiers, recount } from '../support/click-tables.ts';
 import { propertyRuns } from '../support/property.ts';
 import { openStore } from '../support/store.ts';

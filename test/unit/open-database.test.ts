@@ -19,7 +19,7 @@ import { systemClock } from '../../app/kernel/clock.ts';
 import { SCHEMA_VERSION } from '../../app/store/migrations/migrations.ts';
 import { createSqliteDialect } from '../../app/store/sqlite/dialect.ts';
 import type { OpenDatabase } from '../../app/store/sqlite/open-database.ts';
-import type { Store } from '../../app/store/sqlite/open-store.ts';
+import type { Store } from '../../app/store/store.ts';
 import { createAs } from '../contract/store.ts';
 import { openLinksDb, openStore as openWholeStore } from '../support/store.ts';
 

@@ -3,7 +3,7 @@ import { copyFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { LinkCommand } from '../../app/links/link-store.ts';
-import type { Store } from '../../app/store/sqlite/open-store.ts';
+import type { Store } from '../../app/store/store.ts';
 import { clickOn } from '../support/click-tables.ts';
 import { openStore } from '../support/store.ts';
 

@@ -104,6 +104,9 @@ export function createPostgresDialect(lock: WriteLock): Dialect {
 
     matchesText: (needle) => sql`strpos(links.search, ${needle}) > 0`,
 
+    // Hosts have clocks of their own.
+    nowMs: () => sql`cast(extract(epoch from clock_timestamp()) * 1000 as bigint)`,
+
     idsIn: (ids) => sql`(select unnest(cast(${ids} as bigint[])))`,
 
     rowsOf(columns, rows) {

@@ -98,6 +98,8 @@ export function createSqliteDialect({ clock, random }: SqliteDialectDeps): Diale
 
     matchesText: (needle) => sql`instr(links.search, ${needle}) > 0`,
 
+    nowMs: (callerMs) => sql`${callerMs}`,
+
     idsIn: (ids) => sql`(select value from json_each(${JSON.stringify(ids)}))`,
 
     rowsOf(columns, rows) {

@@ -5,21 +5,8 @@
 
 import { join } from 'node:path';
 import type Database from 'better-sqlite3';
-import type { ApiKeyStore } from '../../auth/api-key.ts';
-import type { ClickTiers } from '../../clicks/click-tiers.ts';
-import type { PurgedLinks } from '../../clicks/purger.ts';
-import type { QuotaBook } from '../../fleet/shared-quotas.ts';
-import type { DrainStore } from '../../health/drain.ts';
-import type { FleetFigures } from '../../health/fleet-metrics.ts';
-import type { LookupFigures } from '../../health/lookup-metric.ts';
-import type { SliStore } from '../../health/sli.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { AppError } from '../../kernel/errors.ts';
-import type { LinkStore } from '../../links/link-store.ts';
-import type { NearKeyStore } from '../../links/near-keys.ts';
-import type { ClickLog } from '../../stats/click-log.ts';
-import type { StatsStore } from '../../stats/stats-store.ts';
-import type { UnknownKeyStore } from '../../stats/unknown-keys.ts';
 import { createApiKeyStore } from '../api-key-store.ts';
 import { createClickLog } from '../click-log.ts';
 import { createClickStats } from '../click-stats.ts';
@@ -33,52 +20,13 @@ import { createNearKeyStore } from '../near-keys.ts';
 import { createPurgedLinks } from '../purged-links.ts';
 import { createReading } from '../reading.ts';
 import { createSliStore } from '../sli-store.ts';
+import type { Store } from '../store.ts';
 import { createUnknownKeyStore } from '../unknown-key-store.ts';
 import { createSqliteDialect } from './dialect.ts';
-import { type ClicksDb, type MissingClicks, openClicksDb, reportingTo } from './open-clicks-db.ts';
+import { type MissingClicks, openClicksDb, reportingTo } from './open-clicks-db.ts';
 import { type OpenDatabase, openDatabase } from './open-database.ts';
 import { raiseNumbers } from './raise-numbers.ts';
 import { createRedirectLookup } from './redirect-lookup.ts';
-
-export interface Store {
-  readonly links: LinkStore;
-  /** How links were found so far. */
-  lookups(): LookupFigures;
-  readonly apiKeys: ApiKeyStore;
-  readonly drain: DrainStore;
-  readonly clicks: Pick<ClicksDb, 'journal' | 'salts' | 'segment'>;
-  readonly stats: StatsStore;
-  readonly tiers: ClickTiers;
-  readonly purgedLinks: PurgedLinks;
-  readonly clickLog: ClickLog;
-  readonly sli: SliStore;
-  readonly unknownKeys: UnknownKeyStore;
-  readonly nearKeys: NearKeyStore;
-  /** What hosts do that share a database; null: this is the only one. */
-  readonly sharing: Sharing | null;
-  /** Reads as a redirect does; throws when that fails, or when the schema has become too new for this code. */
-  probe(): Promise<void>;
-  close(): Promise<void>;
-}
-
-export interface Sharing {
-  readonly quotas: QuotaBook;
-  /** Brings the clicks of this host to the others. */
-  ship(): Promise<void>;
-  /** The same as far as a second takes it, for whoever asks for figures. */
-  bringIn(): Promise<void>;
-  readonly figures: FleetFigures;
-  /** Why the shared database cannot be asked at the moment; null: it can. */
-  failure(): unknown;
-  /** To be done again and again beside the service. */
-  readonly work: readonly SharedWork[];
-}
-
-export interface SharedWork {
-  readonly name: string;
-  readonly everyMs: number;
-  readonly work: (isOver: () => boolean) => Promise<void>;
-}
 
 export interface OpenStoreOptions {
   readonly dataDir: string;

@@ -1,0 +1,63 @@
+// What hosts that share a database do with each other's clicks: each recounts its own and those of the others, and one of them at a time
+// does what is done for all.
+import { randomUUID } from 'node:crypto';
+import t, { type Test } from 'tap';
+import { createRecounter, type Recount } from '../../app/clicks/recount.ts';
+import type { Store } from '../../app/store/store.ts';
+import { ask } from '../../scripts/postgres-server.ts';
+import { entriesOn } from '../support/clicks.ts';
+import { type PostgresServer, startPostgres } from '../support/postgres.ts';
+import { requireCommand } from '../support/requirement.ts';
+import { makeFolder } from '../support/service.ts';
+import { openStore } from '../support/store.ts';
+import { until } from '../support/until.ts';
+
+async function openHost(t: Test, databaseUrl: string): Promise<Store> {
+  const store = await openStore({ dataDir: makeFolder(t), databaseUrl });
+  t.teardown(store.close);
+  return store;
+}
+
+/** As the process would that stored `counted` clicks. */
+async function recount(store: Store, counted: number): Promise<Recount | null> {
+  const readOwn = () => {
+    const { name, sequence } = store.clicks.segment();
+    return { segment: name, sequence, counted };
+  };
+  return createRecounter({ tiers: store.tiers, readOwn })(() => false);
+}
+
+async function main(server: PostgresServer): Promise<void> {
+  await t.test('each host finds a click that is missing, whoever stored it', async (t) => {
+    const url = await server.createDatabase(t);
+    const [one, other] = [await openHost(t, url), await openHost(t, url)];
+    one.clicks.journal.append(entriesOn(1, 1, 2));
+    other.clicks.journal.append(entriesOn(1, 2));
+    for (const { sharing } of [one, other]) await sharing?.ship();
+    while ((await one.tiers.fold(100)).clicks > 0);
+    const right = { lost: 0, missing: 0, totals: 0, tiers: 0, drift: 0 };
+    t.same(await recount(one, 3), right);
+    t.same(await recount(other, 2), right);
+    other.clicks.journal.append(entriesOn(2));
+    t.same(await recount(other, 3), right, 'what is on its own disk is brought first');
+    const schema = /search_path=(\w+),/.exec(new URL(url).searchParams.get('options') ?? '')?.[1];
+    await ask(url, `delete from ${schema}.clicks where id = (select min(id) from ${schema}.clicks)`);
+    t.same(await recount(one, 3), { ...right, lost: 1, drift: 1 });
+    t.same(await recount(other, 3), { ...right, missing: 1, drift: 1 });
+  });
+
+  await t.test('a lease goes by the clock of the database, whatever hosts think that it is', async (t) => {
+    const url = await server.createDatabase(t);
+    const [one, other] = [await openHost(t, url), await openHost(t, url)];
+    const name = randomUUID();
+    const day = 24 * 60 * 60 * 1000;
+    t.ok(await one.tiers.takeLease({ name, holder: 'one', nowMs: Date.now() - day, forMs: 1000 }));
+    t.notOk(await other.tiers.takeLease({ name, holder: 'other', nowMs: Date.now() + day, forMs: 1000 }));
+    await until('it is over', () =>
+      other.tiers.takeLease({ name, holder: 'other', nowMs: Date.now() - day, forMs: 60_000 }),
+    );
+    t.notOk(await one.tiers.takeLease({ name, holder: 'one', nowMs: Date.now() + day, forMs: 1000 }));
+  });
+}
+
+if (requireCommand(t, 'initdb')) await main(await startPostgres(t));
