@@ -1,5 +1,6 @@
 /**
- * The program: config → context → listen → signals. The only file that touches `process`.
+ * The program: config → context → listen → signals. The only file that touches `process`. With `--migrate` it brings the databases to
+ * the schema that this release needs, and ends: a step of a deploy.
  */
 
 import { rmSync, writeFileSync } from 'node:fs';
@@ -40,6 +41,10 @@ async function main(): Promise<void> {
     // Nobody asks before it listens, and by then there is one.
     isDraining: () => lifetime.isDraining(),
   });
+  if (process.argv.includes('--migrate')) {
+    await context.close();
+    return exit(0);
+  }
   const { publicListener, managementListener } = context;
   const lifetime = createLifetime({
     clock: systemClock,

@@ -357,6 +357,9 @@ function createLane(url: string, connectionsMax: number): Lane {
     askedOf.delete(socket);
     const place = idle.indexOf(socket);
     if (place !== -1) idle.splice(place, 1);
+    // Who waits for one that is free must not wait for one that is gone.
+    const next = isClosed ? undefined : queue.shift();
+    if (next !== undefined) send(open(), next);
   }
 
   function send(socket: Socket, asked: Asked): void {

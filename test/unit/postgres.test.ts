@@ -1,13 +1,16 @@
 // What PostgreSQL's side does when the server refuses, is away, or answers with an error.
+import { Kysely, PostgresDialect, sql } from 'kysely';
 import pg from 'pg';
 import t from 'tap';
 import type { ShippedClick } from '../../app/fleet/shipper.ts';
 import { systemClock } from '../../app/kernel/clock.ts';
 import { createGroupCommit } from '../../app/store/group-commit.ts';
 import { createClickInbox } from '../../app/store/postgres/click-inbox.ts';
-import { translatePostgresError } from '../../app/store/postgres/dialect.ts';
+import { createPostgresDialect, translatePostgresError } from '../../app/store/postgres/dialect.ts';
 import { openPostgres } from '../../app/store/postgres/open-postgres.ts';
+import { createPool } from '../../app/store/postgres/pool.ts';
 import { createReading } from '../../app/store/reading.ts';
+import type { Tables } from '../../app/store/tables.ts';
 import { findFreePort } from '../../scripts/processes.ts';
 import { clickOn } from '../support/click-tables.ts';
 import { type PostgresServer, startPostgres } from '../support/postgres.ts';
@@ -190,6 +193,41 @@ async function main(server: PostgresServer): Promise<void> {
     }
     for (const { close } of opened) await close();
   });
+
+  await t.test(
+    'after one question without an answer nobody waits for another connection of before',
+    async (t) => {
+      const told = { failed: 0 };
+      const pool = createPool({
+        url: await server.createDatabase(t),
+        connectionsMax: 2,
+        connectMs: 5000,
+        answerMs: 300,
+        onBroken: () => undefined,
+        breaker: {
+          mayAsk: () => true,
+          succeeded: () => undefined,
+          state: () => 'closed',
+          failed: () => {
+            told.failed++;
+          },
+        },
+      });
+      t.teardown(pool.end);
+      const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+      const readPid = async (on: Kysely<Tables>): Promise<number> => {
+        const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(on);
+        return (rows[0] as { pid: number }).pid;
+      };
+      const before = await db.connection().execute(async (one) => [await readPid(one), await readPid(db)]);
+      t.equal(new Set(before).size, 2);
+      server.freeze();
+      await t.rejects(createPostgresDialect('links').transaction(db, readPid), /Query read timeout/);
+      t.equal(told.failed, 1, 'what it had begun is not ended there');
+      server.thaw();
+      t.notOk(before.includes(await readPid(db)));
+    },
+  );
 
   await t.test('a question after a server that went away is asked of the one that came back', async (t) => {
     const url = await server.createDatabase(t);

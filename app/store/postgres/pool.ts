@@ -49,27 +49,47 @@ export function createPool({
     },
   });
   pool.on('error', onBroken);
+  /** How often a question went unanswered, and how often that was when a connection was made. */
+  let silences = 0;
+  const silencesAt = new WeakMap<pg.PoolClient, number>();
+  pool.on('connect', (client) => silencesAt.set(client, silences));
   // One that breaks between two questions of somebody tells him with the next; an event that nobody hears would end the process.
   pool.on('connect', (client) => client.on('error', () => undefined));
+
+  /**
+   * One that was made since the last silence. Those of before may be as dead as the one that was silent, and each would cost
+   * somebody the whole time that an answer may take.
+   */
+  async function connect(): Promise<pg.PoolClient> {
+    for (;;) {
+      const client = await pool.connect();
+      if (silencesAt.get(client) === silences) return client;
+      client.release(true);
+    }
+  }
 
   return {
     async connect() {
       if (!breaker.mayAsk()) throw new AppError('unavailable', UNANSWERED, { retryAfterSeconds: 1 });
-      const client = await pool.connect().catch((error: unknown) => {
+      const client = await connect().catch((error: unknown) => {
         breaker.failed();
         throw error;
       });
       let isBroken = false;
       const query = async (text: string, values: readonly unknown[]) => {
+        // Such as the end of a transaction, which the server brings about by itself.
+        if (isBroken) throw new AppError('unavailable', UNANSWERED, { retryAfterSeconds: 1 });
         try {
           const answer = await client.query(text, [...values]);
           breaker.succeeded();
           return answer;
         } catch (error) {
           // Whatever the server itself did not answer, such as a deadline: the next question would get this one's answer.
-          isBroken ||= !(error instanceof pg.DatabaseError);
-          if (isBroken) breaker.failed();
-          else breaker.succeeded();
+          isBroken = !(error instanceof pg.DatabaseError);
+          if (isBroken) {
+            silences++;
+            breaker.failed();
+          } else breaker.succeeded();
           throw error;
         }
       };
