@@ -5,10 +5,12 @@
  *   run(work) ── queue ──▶ setImmediate ──▶ begin · work · work · … · in place? · commit · in place? ──▶ answers
  *
  * A call waits while another process holds the write lock (retried by the dialect's transaction). At most
- * `QUEUE_WEIGHT_MAX` commands wait; what comes then is refused, counted by the 503 it becomes.
+ * `QUEUE_WEIGHT_MAX` commands wait, each for `WAIT_MS_MAX`; what is beyond is refused, counted by the 503 it becomes. A
+ * transaction begins no call after `GROUP_MS_MAX`: each statement may take a second to a database that is far away or slow.
  */
 
 import { type Kysely, sql } from 'kysely';
+import type { Clock } from '../kernel/clock.ts';
 import { AppError } from '../kernel/errors.ts';
 import { nextTurn } from '../kernel/portions.ts';
 import type { Dialect } from './dialect.ts';
@@ -19,8 +21,14 @@ const QUEUE_WEIGHT_MAX = 20_000;
 /** Commands of one commit, unless a single call has more: it bounds how long redirects wait behind a commit. */
 const GROUP_WEIGHT_MAX = 200;
 
+/** More than 20,000 commands in full batches take. */
+const WAIT_MS_MAX = 10_000;
+/** Those who wait for a transaction are all calls in it, and other hosts. */
+const GROUP_MS_MAX = 1000;
+
 interface Call {
   readonly weight: number;
+  readonly sinceMs: number;
   run(connection: Kysely<Tables>): Promise<void>;
   /** Without effect on a call that was rejected. */
   settle(): void;
@@ -30,14 +38,18 @@ interface Call {
 export interface GroupCommit {
   /**
    * Runs `work` inside the next shared transaction, in a savepoint of its own; resolves once it is committed. `weight`
-   * counts its commands.
+   * counts its commands. `undo` takes back all that it did so far.
    */
-  run<T>(weight: number, work: (connection: Kysely<Tables>) => Promise<T>): Promise<T>;
+  run<T>(
+    weight: number,
+    work: (connection: Kysely<Tables>, undo: () => Promise<unknown>) => Promise<T>,
+  ): Promise<T>;
   /** Resolves once everything that waited is committed. Calls after it are refused. */
   close(): Promise<void>;
 }
 
 export interface GroupCommitDeps {
+  readonly clock: Clock;
   readonly dialect: Dialect;
   /** Throws an AppError where what is committed would be lost with this process. */
   readonly requireInPlace: () => void;
@@ -46,7 +58,7 @@ export interface GroupCommitDeps {
 }
 
 export function createGroupCommit(db: Kysely<Tables>, deps: GroupCommitDeps): GroupCommit {
-  const { dialect, requireInPlace, onCommitted } = deps;
+  const { clock, dialect, requireInPlace, onCommitted } = deps;
   let queue: Call[] = [];
   let queuedWeight = 0;
   let committing: Promise<void> | null = null;
@@ -63,10 +75,21 @@ export function createGroupCommit(db: Kysely<Tables>, deps: GroupCommitDeps): Gr
   }
 
   async function commitGroup(): Promise<void> {
-    const group = takeGroup();
+    refuseLate();
+    let group = takeGroup();
+    if (group.length === 0) return;
     try {
       await dialect.transaction(db, async (connection) => {
-        for (const call of group) await runCall(connection, call);
+        const startedMs = clock.monotonicMs();
+        const isTimeLeft = (): boolean => clock.monotonicMs() - startedMs < GROUP_MS_MAX;
+        let begun = 0;
+        for (const call of group) {
+          if (begun > 0 && !isTimeLeft()) break;
+          begun++;
+          await runCall(connection, call);
+        }
+        putBack(group.slice(begun));
+        group = group.slice(0, begun);
         // Before the commit, so that what is refused does not come back with a file that is put back.
         requireInPlace();
       });
@@ -97,6 +120,21 @@ export function createGroupCommit(db: Kysely<Tables>, deps: GroupCommitDeps): Gr
     await sql`release savepoint call`.execute(connection);
   }
 
+  function refuseLate(): void {
+    const sinceMs = clock.monotonicMs() - WAIT_MS_MAX;
+    // They are in the order in which they came.
+    while (queue[0] !== undefined && queue[0].sinceMs < sinceMs) {
+      const [late] = queue.splice(0, 1) as [Call];
+      queuedWeight -= late.weight;
+      late.reject(tooMany());
+    }
+  }
+
+  function putBack(calls: readonly Call[]): void {
+    queue = [...calls, ...queue];
+    queuedWeight += calls.reduce((sum, { weight }) => sum + weight, 0);
+  }
+
   function takeGroup(): Call[] {
     let count = 0;
     let weight = 0;
@@ -112,17 +150,19 @@ export function createGroupCommit(db: Kysely<Tables>, deps: GroupCommitDeps): Gr
   }
 
   return {
-    run<T>(weight: number, work: (connection: Kysely<Tables>) => Promise<T>): Promise<T> {
-      if (isClosed || queuedWeight + weight > QUEUE_WEIGHT_MAX) {
-        const message = 'Too many writes are waiting for the database. Try again in a moment.';
-        return Promise.reject(new AppError('unavailable', message, { retryAfterSeconds: 1 }));
-      }
+    run<T>(
+      weight: number,
+      work: (connection: Kysely<Tables>, undo: () => Promise<unknown>) => Promise<T>,
+    ): Promise<T> {
+      if (isClosed || queuedWeight + weight > QUEUE_WEIGHT_MAX) return Promise.reject(tooMany());
       return new Promise<T>((resolve, reject) => {
         let result: T;
         queue.push({
           weight,
+          sinceMs: clock.monotonicMs(),
           run: async (connection) => {
-            result = await work(connection);
+            const undo = () => sql`rollback to savepoint call`.execute(connection);
+            result = await work(connection, undo);
           },
           settle: () => resolve(result),
           reject,
@@ -137,4 +177,9 @@ export function createGroupCommit(db: Kysely<Tables>, deps: GroupCommitDeps): Gr
       while (committing !== null) await committing;
     },
   };
+}
+
+function tooMany(): AppError {
+  const message = 'Too many writes are waiting for the database. Try again in a moment.';
+  return new AppError('unavailable', message, { retryAfterSeconds: 1 });
 }

@@ -30,7 +30,7 @@ export function createLinkStore({ reader, writes, dialect, lookup }: LinkStoreDe
 
     async apply(units) {
       const weight = units.reduce((sum, unit) => sum + unit.length, 0);
-      return writes.run(weight, (db) => runUnits({ db, dialect, inserts }, units));
+      return writes.run(weight, (db, undo) => runUnits({ db, dialect, inserts, undo }, units));
     },
 
     findLink: (ref) => reading(findLink(reader, ref)),

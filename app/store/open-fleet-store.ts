@@ -136,11 +136,13 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
       },
     });
     const writes = createGroupCommit(db, {
+      clock,
       dialect: linkDialect,
       requireInPlace: () => undefined,
       onCommitted: () => undefined,
     });
     const hostWrites = createGroupCommit(copyDb.writer, {
+      clock,
       dialect: local,
       requireInPlace: copyDb.requireInPlace,
       onCommitted: () => undefined,

@@ -34,6 +34,7 @@ async function open(t: Test, url: string): Promise<OpenedStore> {
     close: end,
   } = await openPostgres({ url, migrate: 'auto', onBroken: () => undefined, clock: systemClock });
   const writes = createGroupCommit(db, {
+    clock: systemClock,
     dialect,
     requireInPlace: () => undefined,
     onCommitted: () => undefined,

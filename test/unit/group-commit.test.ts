@@ -15,7 +15,8 @@ async function open(
   { requireInPlace = () => undefined, onCommitted = () => undefined }: Partial<GroupCommitDeps> = {},
   wrap: (dialect: Dialect) => Dialect = (dialect) => dialect,
 ) {
-  const sqlite = createSqliteDialect({ clock: createFakeClock(), random: () => 0 });
+  const clock = createFakeClock();
+  const sqlite = createSqliteDialect({ clock, random: () => 0 });
   const db = await openLinksDb({ dataDir: t.testdir(), migrate: 'auto', dialect: sqlite });
   t.teardown(() => db.close());
   const log: string[] = [];
@@ -29,6 +30,7 @@ async function open(
     },
   };
   const writes = createGroupCommit(db.writer, {
+    clock,
     dialect: wrap(dialect),
     requireInPlace,
     onCommitted() {
@@ -38,7 +40,7 @@ async function open(
   });
   const values = async () =>
     (await db.reader.selectFrom('host_state').select('name').execute()).map((row) => row.name);
-  return { db, writes, log, values };
+  return { db, clock, writes, log, values };
 }
 
 const insert = (name: string) => async (db: Kysely<Tables>) => {
@@ -224,6 +226,31 @@ t.test('20,000 commands wait at most; what comes then is refused and later ones 
   await t.rejects(writes.run(20_001, nothing), refusal);
   await Promise.all(waiting);
   await t.resolves(writes.run(20_000, nothing));
+});
+
+t.test('a transaction begins no call after a second, and what is left goes into the next one', async (t) => {
+  const { writes, clock, log, values } = await open(t);
+  const slow = (name: string) => async (db: Kysely<Tables>) => {
+    await clock.advance(600);
+    return insert(name)(db);
+  };
+  await Promise.all(['a', 'b', 'c'].map((name) => writes.run(1, slow(name))));
+  t.same(log, ['begin', 'committed', 'told', 'begin', 'committed', 'told']);
+  t.same(await values(), ['a', 'b', 'c']);
+});
+
+t.test('who has waited for ten seconds is told to come back, and who came later is served', async (t) => {
+  const { writes, clock, values } = await open(t);
+  const first = writes.run(200, async (db) => {
+    await clock.advance(5000);
+    return insert('first')(db);
+  });
+  const early = writes.run(1, insert('early'));
+  await nextTurn();
+  await clock.advance(5001);
+  const late = writes.run(1, insert('late'));
+  await Promise.all([first, t.rejects(early, { code: 'unavailable' }), late]);
+  t.same(await values(), ['first', 'late']);
 });
 
 t.test('closing waits for every group and refuses what comes after', async (t) => {

@@ -107,7 +107,12 @@ async function main(server: PostgresServer): Promise<void> {
     } = await openPostgres({ ...options, url: await server.createDatabase(t) });
     t.teardown(close);
     const onCommitted = () => undefined;
-    const writes = createGroupCommit(db, { dialect, requireInPlace: () => undefined, onCommitted });
+    const writes = createGroupCommit(db, {
+      clock: systemClock,
+      dialect,
+      requireInPlace: () => undefined,
+      onCommitted,
+    });
     const insert = (name: string) =>
       writes.run(1, async (connection) => {
         await connection.insertInto('host_state').values({ name, value: 1 }).execute();

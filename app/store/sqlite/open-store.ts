@@ -79,6 +79,7 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
   const clicksReader = () => clicks.database().reader;
   const { lookup, endSnapshot, figures } = createRedirectLookup(db.readerConnection);
   const writes = createGroupCommit(db.writer, {
+    clock,
     dialect,
     requireInPlace: () => requireInPlace(db),
     onCommitted: endSnapshot,
