@@ -1,6 +1,7 @@
 /**
  * How PM2 runs the service: `pm2 start ecosystem.config.cjs`, then `pm2 reload fleetlink` for each new release. What the
- * service itself reads (PORT, DATA_DIR, …) comes from the environment of that command; see app/config.ts.
+ * service itself reads (PORT, DATA_DIR, …) comes from the environment of that command; see app/config.ts. Where a deploy has put it
+ * (FLEETLINK_ROOT), it comes from files of the host, so that PM2 keeps no secret.
  */
 
 const { homedir } = require('node:os');
@@ -11,6 +12,14 @@ const { join } = require('node:path');
  * The names are fixed, so that whoever ships them is told once; PM2 would add its own process id.
  */
 const logFolder = join(process.env.PM2_HOME || join(homedir(), '.pm2'), 'logs');
+
+const root = process.env.FLEETLINK_ROOT;
+const deployed = root && {
+  // The link itself: PM2 goes where it leads each time that it starts the service.
+  cwd: join(root, 'current'),
+  script: join(root, 'current/dist/main.js'),
+  node_args: ['service', 'deploy'].map((name) => `--env-file=${join(root, `shared/env/${name}.env`)}`),
+};
 
 module.exports = {
   apps: [
@@ -48,6 +57,7 @@ module.exports = {
       vizion: false,
 
       env: { NODE_ENV: 'production' },
+      ...deployed,
     },
   ],
 };

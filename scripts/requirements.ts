@@ -17,6 +17,7 @@ export const requirements: readonly Requirement[] = [
   { command: 'prlimit', debian: 'util-linux', suites: 'what becomes of clicks when the disk reports errors' },
   { command: 'openssl', debian: 'openssl', suites: 'the line that marks test requests' },
   { command: 'initdb', debian: 'postgresql', suites: 'hosts that share a database' },
+  { command: 'sshd', debian: 'openssh-server', suites: 'hosts over SSH' },
   { command: 'ip', debian: 'iproute2', suites: 'hosts whose network is cut' },
 ];
 

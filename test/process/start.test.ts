@@ -244,3 +244,14 @@ function runInShell(line: string): Promise<string> {
     execFile('sh', ['-c', line], (error, stdout) => (error ? reject(error) : resolve(stdout)));
   });
 }
+
+t.test('with --migrate it makes the schema and ends, although others may not', async (t) => {
+  const dataDir = makeFolder(t);
+  const refused = spawnServer(t, { dataDir, env: { MIGRATE: 'check' } });
+  t.same(await refused.exit, { code: 1, signal: null });
+  const migrating = spawnServer(t, { dataDir, args: ['--migrate'] });
+  t.same(await migrating.exit, { code: 0, signal: null });
+  t.notOk(migrating.log().some(({ msg }) => msg === 'listening'));
+  const server = await startServer(t, { dataDir, env: { MIGRATE: 'check' } });
+  t.same(await server.stop(), { code: 0, signal: null });
+});

@@ -19,6 +19,8 @@ export interface ServerOptions {
   readonly release?: string;
   /** Modules loaded before the program, such as one that injects a fault. */
   readonly preload?: readonly string[];
+  /** Of its own, behind its name. */
+  readonly args?: readonly string[];
   /** What its command begins with, such as that of a network namespace. */
   readonly enter?: readonly string[];
   readonly stdio?: SpawnOptions['stdio'];
@@ -81,11 +83,22 @@ export function spawnServer(t: Test, options: ServerOptions): ServerProcess {
   return watch(t, child);
 }
 
-function serverCommand({ release, preload = [], enter = [] }: ServerOptions): [string, ...string[]] {
+function serverCommand({
+  release,
+  preload = [],
+  enter = [],
+  args = [],
+}: ServerOptions): [string, ...string[]] {
   if (release !== undefined) {
-    return withoutTap([...enter, process.execPath, join(release, 'dist', 'main.js')]);
+    return withoutTap([...enter, process.execPath, join(release, 'dist', 'main.js'), ...args]);
   }
-  return [process.execPath, ...NODE_ARGS, ...preload.flatMap((path) => ['--import', resolve(path)]), MAIN];
+  return [
+    process.execPath,
+    ...NODE_ARGS,
+    ...preload.flatMap((path) => ['--import', resolve(path)]),
+    MAIN,
+    ...args,
+  ];
 }
 
 /** Reads what a process says and ends it with the test. */

@@ -1,0 +1,85 @@
+/**
+ * What a deploy meant to do and what became of it: intent before, result after each step, one line each. Each line has the hash of the
+ * one before it, so that a line that is changed, or goes missing from the middle, shows. It is what `--resume` goes on from.
+ */
+
+import { createHash } from 'node:crypto';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+export interface Entry {
+  readonly seq: number;
+  /** RFC 3339, UTC. */
+  readonly at: string;
+  readonly type: EntryType;
+  /** Of a step: its id in the plan. */
+  readonly step?: string;
+  readonly host?: string;
+  readonly detail?: unknown;
+  /** Of the line before; empty for the first. */
+  readonly prev: string;
+  readonly hash: string;
+}
+
+export type EntryType = 'begun' | 'plan' | 'intent' | 'done' | 'failed' | 'decision' | 'ended';
+
+export interface Journal {
+  append(entry: Pick<Entry, 'type' | 'step' | 'host' | 'detail'>): Entry;
+  entries(): readonly Entry[];
+}
+
+/** Goes on with what is there. Throws where that does not hold together. */
+export function openJournal(
+  path: string,
+  { nowMs, onLine }: { readonly nowMs: () => number; readonly onLine?: (line: string) => void },
+): Journal {
+  mkdirSync(dirname(path), { recursive: true });
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  // A line that was cut off meant nothing yet, and the next one must not stand behind it.
+  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+  if (whole !== text) truncateSync(path, Buffer.byteLength(whole));
+  const entries = readJournal(whole);
+  return {
+    entries: () => entries,
+    append(given) {
+      const last = entries.at(-1);
+      const rest = {
+        seq: (last?.seq ?? 0) + 1,
+        at: new Date(nowMs()).toISOString(),
+        ...given,
+        prev: last?.hash ?? '',
+      };
+      const entry: Entry = { ...rest, hash: hashOf(rest) };
+      const line = JSON.stringify(entry);
+      // On the disk before anything is done: what was meant is known, whatever happens.
+      appendFileSync(path, `${line}\n`, { flush: true });
+      entries.push(entry);
+      onLine?.(line);
+      return entry;
+    },
+  };
+}
+
+export class JournalError extends Error {
+  override name = 'JournalError';
+}
+
+/** Throws JournalError at the first line that was changed. What stands behind the last line break is none. */
+export function readJournal(text: string): Entry[] {
+  const lines = text.split('\n');
+  lines.pop();
+  const entries: Entry[] = [];
+  for (const line of lines) {
+    const { hash, ...rest } = JSON.parse(line) as Entry;
+    const before = entries.at(-1);
+    const isNext = rest.prev === (before?.hash ?? '') && rest.seq === (before?.seq ?? 0) + 1;
+    if (!isNext || hash !== hashOf(rest))
+      throw new JournalError(`Line ${entries.length + 1} of the journal was changed.`);
+    entries.push({ ...rest, hash });
+  }
+  return entries;
+}
+
+function hashOf(entry: Omit<Entry, 'hash'>): string {
+  return createHash('sha256').update(JSON.stringify(entry)).digest('hex');
+}

@@ -1,0 +1,74 @@
+/** The variables of the service on this host, as they stand in files of `NAME="value"` lines that Node reads itself (--env-file). */
+
+import { parseEnv } from 'node:util';
+import { readJson, readText, writeAtomically } from './files.ts';
+import type { Layout } from './layout.ts';
+
+export type Environment = Readonly<Record<string, string>>;
+
+/** Only for the user of the service: there are secrets among them. */
+const PRIVATE = 0o600;
+
+export function readServiceEnvironment(layout: Layout): Environment {
+  return parseEnv(readText(layout.serviceEnv) ?? '') as Environment;
+}
+
+/** What was there before is kept for an undo of `deploy`, however often it is written. */
+export function writeServiceEnvironment(layout: Layout, { deploy, variables }: Configuration): void {
+  const kept = `${layout.serviceEnv}.before`;
+  const before: Kept | null = readJson<Kept>(kept);
+  if (before?.deploy !== deploy) {
+    writeAtomically(kept, JSON.stringify({ deploy, text: readText(layout.serviceEnv) }), PRIVATE);
+  }
+  writeAtomically(layout.serviceEnv, render(variables), PRIVATE);
+}
+
+/** Null: it was not there. */
+interface Kept {
+  readonly deploy: string;
+  readonly text: string | null;
+}
+
+export interface Configuration {
+  readonly deploy: string;
+  readonly variables: Environment;
+}
+
+/** As before `deploy`; nothing where that has changed nothing. */
+export function restoreServiceEnvironment(layout: Layout, deploy: string): void {
+  const before = readJson<Kept>(`${layout.serviceEnv}.before`);
+  if (before?.deploy !== deploy || before.text === null) return;
+  writeAtomically(layout.serviceEnv, before.text, PRIVATE);
+}
+
+/** Who started what runs: /readyz echoes it. */
+export function writeDeployEnvironment(layout: Layout, variables: Environment): void {
+  writeAtomically(layout.deployEnv, render(variables), PRIVATE);
+}
+
+export function managementPortOf(variables: Environment): number {
+  return Number(variables.MANAGEMENT_PORT ?? 9100);
+}
+
+export function publicPortOf(variables: Environment): number {
+  return Number(variables.PORT ?? 3000);
+}
+
+/** Node's format has no escapes: what holds one kind of quotes is put between another. Throws where a value holds all kinds. */
+function render(variables: Environment): string {
+  return Object.entries(variables)
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(([name, value]) => `${name}=${quote(name, value)}\n`)
+    .join('');
+}
+
+function quote(name: string, value: string): string {
+  // Between double quotes a backslash and an n are a line break.
+  const mark = [`'`, '`', '"'].find((candidate) => !value.includes(candidate));
+  if (mark === undefined || value.includes('\n')) {
+    throw new Error(
+      `${name} holds a line break, or every kind of quotes, which an environment file cannot say.`,
+    );
+  }
+  return `${mark}${value}${mark}`;
+}

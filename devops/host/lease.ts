@@ -1,0 +1,155 @@
+/**
+ * Who may change this host: one deploy at a time, for as long as it says so. Each lease has a number (epoch) above all before it; what a
+ * deploy does here is done under the host's lock, after its number was compared, so one that wakes up after its lease was over
+ * changes nothing.
+ *
+ *   free ── acquire ──▶ held (epoch + 1) ── renew, every few seconds ──▶ held ── release, or nobody renewed ──▶ free
+ */
+
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { readJson, readText, writeAtomically } from './files.ts';
+import { HostError } from './host-error.ts';
+import type { Layout } from './layout.ts';
+
+export interface Lease {
+  readonly deploy: string;
+  readonly epoch: number;
+  /** Who: a person and a machine. */
+  readonly holder: string;
+  readonly doing: string;
+  readonly sinceMs: number;
+  /** By the clock of this host. */
+  readonly untilMs: number;
+}
+
+export interface Claim {
+  readonly deploy: string;
+  readonly epoch: number;
+}
+
+export const LEASE_MS = 60_000;
+
+export function readLease(layout: Layout): Lease | null {
+  return readJson<Lease>(layout.lease);
+}
+
+export function isHeld(lease: Lease | null, nowMs: number): lease is Lease {
+  // A lease for longer than leases last was taken while the clock was wrong.
+  return lease !== null && lease.untilMs > nowMs && lease.untilMs <= nowMs + 2 * LEASE_MS;
+}
+
+/** The same deploy gets it again, with a new number. Throws HostError `lease_held`. */
+export function acquireLease(layout: Layout, asked: Pick<Lease, 'deploy' | 'holder' | 'doing'>): Lease {
+  return withLock(layout, () => {
+    const nowMs = Date.now();
+    const before = readLease(layout);
+    if (isHeld(before, nowMs) && before.deploy !== asked.deploy) throw heldBy(before, nowMs);
+    const lease = { ...asked, epoch: (before?.epoch ?? 0) + 1, sinceMs: nowMs, untilMs: nowMs + LEASE_MS };
+    writeLease(layout, lease);
+    return lease;
+  });
+}
+
+export function renewLease(layout: Layout, claim: Claim): Lease {
+  return underLease(layout, claim, (lease) => {
+    const renewed = { ...lease, untilMs: Date.now() + LEASE_MS };
+    writeLease(layout, renewed);
+    return renewed;
+  });
+}
+
+/** It stays as a number, so that the next one is above it. */
+export function releaseLease(layout: Layout, claim: Claim): void {
+  underLease(layout, claim, (lease) => writeLease(layout, { ...lease, untilMs: 0 }));
+}
+
+/** Runs `work` while nobody else changes this host. Throws HostError `lease_lost` where `claim` is not the latest. */
+export function underLease<T>(layout: Layout, claim: Claim, work: (lease: Lease) => T): T {
+  return withLock(layout, () => work(requireLease(layout, claim)));
+}
+
+/** As `underLease`, for work that takes a while: the lease is renewed meanwhile. */
+export async function underLeaseFor<T>(layout: Layout, claim: Claim, work: () => Promise<T>): Promise<T> {
+  const unlock = lock(layout);
+  const renew = (): void =>
+    writeLease(layout, { ...requireLease(layout, claim), untilMs: Date.now() + LEASE_MS });
+  let renewing: NodeJS.Timeout | undefined;
+  try {
+    renew();
+    renewing = setInterval(renew, LEASE_MS / 6);
+    return await work();
+  } finally {
+    clearInterval(renewing);
+    unlock();
+  }
+}
+
+function requireLease(layout: Layout, { deploy, epoch }: Claim): Lease {
+  const lease = readLease(layout);
+  if (lease !== null && lease.deploy === deploy && lease.epoch === epoch && isHeld(lease, Date.now()))
+    return lease;
+  const now = lease === null ? 'nobody' : `${lease.deploy} of ${lease.holder}`;
+  throw new HostError('lease_lost', `This deploy does not hold the host any more; the last one was ${now}.`);
+}
+
+function heldBy(lease: Lease, nowMs: number): HostError {
+  const seconds = (ms: number): number => Math.round(ms / 1000);
+  return new HostError(
+    'lease_held',
+    `${lease.holder} is deploying (${lease.deploy}: ${lease.doing}) since ${seconds(nowMs - lease.sinceMs)} s. ` +
+      `Should that be over, the host is free in ${seconds(lease.untilMs - nowMs)} s.`,
+  );
+}
+
+function writeLease(layout: Layout, lease: Lease): void {
+  writeAtomically(layout.lease, `${JSON.stringify(lease)}\n`);
+}
+
+function withLock<T>(layout: Layout, work: () => T): T {
+  const unlock = lock(layout);
+  try {
+    return work();
+  } finally {
+    unlock();
+  }
+}
+
+/** A folder that names its process: moving one to where there is one fails, and it goes with its process. */
+function lock(layout: Layout): () => void {
+  mkdirSync(layout.root, { recursive: true });
+  const own = `${layout.lock}.${process.pid}`;
+  rmSync(own, { recursive: true, force: true });
+  mkdirSync(own);
+  writeFileSync(join(own, 'holder'), `${process.pid} ${startedAt(process.pid)}`);
+  for (let tries = 0; tries < 2; tries++) {
+    try {
+      renameSync(own, layout.lock);
+      return () => rmSync(layout.lock, { recursive: true, force: true });
+    } catch (error) {
+      if (!['ENOTEMPTY', 'EEXIST'].includes(String((error as NodeJS.ErrnoException).code))) throw error;
+      if (isAlive(layout)) break;
+      rmSync(layout.lock, { recursive: true, force: true });
+    }
+  }
+  rmSync(own, { recursive: true, force: true });
+  throw new HostError('busy', 'Another step is at work on this host. Try again in a moment.');
+}
+
+function isAlive(layout: Layout): boolean {
+  const [pid = '', started = ''] = (readText(join(layout.lock, 'holder')) ?? '').split(' ');
+  if (pid === '') return false;
+  try {
+    process.kill(Number(pid), 0);
+  } catch (error) {
+    // Of another user: it is there.
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+  }
+  return startedAt(Number(pid)) === started;
+}
+
+/** In ticks since the machine started, which tells a process from a later one with its number. Empty where nobody knows. */
+function startedAt(pid: number): string {
+  const fields = readText(`/proc/${pid}/stat`)?.split(') ').at(-1)?.split(' ') ?? [];
+  return fields[19] ?? '';
+}

@@ -1,0 +1,242 @@
+/**
+ * A rehearsal: releases are started beside the service, on a free port and a copy of its data, and have to do what a service does.
+ * Whatever does not start, does not become ready, lacks a library or breaks the data is found here, where nobody notices.
+ *
+ *   copy the databases ─▶ migrate the copy ─▶ the new release ─▶ the one of now, on what was migrated: the way back is open
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import type { Environment } from './environment.ts';
+import { HostError } from './host-error.ts';
+import type { Layout } from './layout.ts';
+import { ask, poll, type Readyz } from './probe.ts';
+
+export interface Rehearsed {
+  readonly release: string;
+  /** From the start of the process to its first `ready`. */
+  readonly readyMs: number;
+  readonly copiedBytes: number;
+}
+
+export interface Rehearsal {
+  readonly deploy: string;
+  /** In this order; the first one migrates the copy. */
+  readonly releases: readonly string[];
+  /** Of the service, as they are to be. */
+  readonly variables: Environment;
+}
+
+const READY_WITHIN_MS = 30_000;
+const STOPPED_WITHIN_MS = 10_000;
+const LINES_KEPT = 15;
+const DATABASES = ['links.db', 'clicks.db'];
+
+/** Throws HostError `boot_failed` or `unhealthy` with the last lines of the log.  */
+export async function rehearse(
+  layout: Layout,
+  { deploy, releases, variables }: Rehearsal,
+): Promise<Rehearsed[]> {
+  const folder = join(layout.shadow, deploy);
+  const dataDir = join(folder, 'data');
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(dataDir, { recursive: true });
+  try {
+    const copiedBytes = copyDatabases(layout, { dataDir, with: releases[0] as string });
+    await migrate(layout, releases[0] as string, { ...variables, DATA_DIR: dataDir, MIGRATE: 'auto' });
+    const rehearsed: Rehearsed[] = [];
+    for (const release of releases) {
+      const readyMs = await tryOut(layout, { release, variables: { ...variables, DATA_DIR: dataDir } });
+      rehearsed.push({ release, readyMs, copiedBytes });
+    }
+    return rehearsed;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Each is one moment of its database, while it is written to; with the SQLite of the release, which has to load for it. */
+function copyDatabases(
+  layout: Layout,
+  { dataDir, with: release }: { dataDir: string; with: string },
+): number {
+  const require = createRequire(join(layout.release(release), 'package.json'));
+  let bytes = 0;
+  for (const name of DATABASES) {
+    const path = join(layout.data, name);
+    if (!existsSync(path)) continue;
+    const Database = require('better-sqlite3');
+    const db = new Database(path, { timeout: 10_000 });
+    try {
+      db.prepare('vacuum into ?').run(join(dataDir, name));
+      bytes += db.pragma('page_count', { simple: true }) * db.pragma('page_size', { simple: true });
+    } finally {
+      db.close();
+    }
+  }
+  return bytes;
+}
+
+/** Brings the schema of databases to what a release needs. Throws HostError `boot_failed` with what it said. */
+export async function migrate(layout: Layout, release: string, variables: Environment): Promise<void> {
+  const child = startProgram(layout, { release, args: ['--migrate'], variables });
+  const code = await child.exit;
+  if (code !== 0) throw failed(`The migration of ${release} ended with ${code}.`, child.lines());
+}
+
+async function tryOut(
+  layout: Layout,
+  { release, variables }: { release: string; variables: Environment },
+): Promise<number> {
+  const adminKey = randomBytes(24).toString('hex');
+  const startedAt = performance.now();
+  const child = startProgram(layout, {
+    release,
+    args: [],
+    variables: {
+      ...variables,
+      HOST: '127.0.0.1',
+      PORT: '0',
+      MANAGEMENT_HOST: '127.0.0.1',
+      MANAGEMENT_PORT: '0',
+      MIGRATE: 'check',
+      LOG_LEVEL: 'info',
+      RELEASE_ID: release,
+      ADMIN_API_KEY: adminKey,
+      DRAIN_MS: '0',
+    },
+  });
+  try {
+    const ports = await findPorts(release, child);
+    const readyMs = await untilReady(release, { child, managementPort: ports.management });
+    await useIt(release, { child, port: ports.public, adminKey });
+    await stop(release, child);
+    return Math.round(readyMs - startedAt);
+  } finally {
+    child.process.kill('SIGKILL');
+  }
+}
+
+async function findPorts(release: string, child: Program): Promise<{ public: number; management: number }> {
+  const found = await poll(
+    async () => {
+      if (child.process.exitCode !== null || child.process.signalCode !== null) {
+        throw failed(
+          `${release} ended (${child.process.exitCode ?? child.process.signalCode}) before it listened.`,
+          child.lines(),
+        );
+      }
+      return findListening(child.lines());
+    },
+    { withinMs: READY_WITHIN_MS, everyMs: 10 },
+  );
+  if (found === null)
+    throw failed(`${release} did not listen within ${READY_WITHIN_MS / 1000} s.`, child.lines());
+  return found;
+}
+
+function findListening(lines: readonly string[]): { public: number; management: number } | null {
+  const line = lines.find((text) => text.includes('"msg":"listening"'));
+  if (line === undefined) return null;
+  const { port, management_port: management } = JSON.parse(line) as { port: number; management_port: number };
+  return { public: port, management };
+}
+
+/** Resolves with when that was. */
+async function untilReady(
+  release: string,
+  { child, managementPort }: { child: Program; managementPort: number },
+): Promise<number> {
+  let last: Readyz | null = null;
+  const ready = await poll(
+    async () => {
+      last = await ask(`http://127.0.0.1:${managementPort}/readyz`)
+        .then((answer) => answer.json() as Promise<Readyz>)
+        .catch(() => null);
+      return last?.status === 'ready' && last.release === release ? performance.now() : null;
+    },
+    { withinMs: READY_WITHIN_MS },
+  );
+  if (ready === null) {
+    throw new HostError(
+      'unhealthy',
+      `${release} was not ready within ${READY_WITHIN_MS / 1000} s; /readyz last said ${JSON.stringify(last)}.`,
+      child.lines().slice(-LINES_KEPT),
+    );
+  }
+  return ready;
+}
+
+async function useIt(
+  release: string,
+  { child, port, adminKey }: { child: Program; port: number; adminKey: string },
+): Promise<void> {
+  const origin = `http://127.0.0.1:${port}`;
+  const target = 'https://example.com/rehearsal';
+  const made = await ask(`${origin}/api/v1/links`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ url: target }),
+  });
+  const { key } = (await made.json()) as { key?: string };
+  const followed = key === undefined ? null : await ask(`${origin}/${key}`);
+  if (made.status !== 201 || followed?.status !== 302 || followed.headers.get('location') !== target) {
+    throw new HostError(
+      'unhealthy',
+      `${release} made a link with status ${made.status} and followed it with ${followed?.status ?? 'none'}.`,
+      child.lines().slice(-LINES_KEPT),
+    );
+  }
+}
+
+async function stop(release: string, child: Program): Promise<void> {
+  child.process.kill('SIGINT');
+  const timer = setTimeout(() => child.process.kill('SIGKILL'), STOPPED_WITHIN_MS);
+  const code = await child.exit;
+  clearTimeout(timer);
+  if (code !== 0)
+    throw failed(`${release} did not stop cleanly within ${STOPPED_WITHIN_MS / 1000} s.`, child.lines());
+}
+
+interface Program {
+  readonly process: ChildProcess;
+  readonly exit: Promise<number | null>;
+  lines(): string[];
+}
+
+const OUTPUT_MAX = 1024 * 1024;
+
+/** With the Node of the host, and nothing of our own environment. */
+function startProgram(
+  layout: Layout,
+  { release, args, variables }: { release: string; args: readonly string[]; variables: Environment },
+): Program {
+  const folder = layout.release(release);
+  const child = spawn(layout.node, ['--enable-source-maps', join(folder, 'dist/main.js'), ...args], {
+    cwd: folder,
+    env: { PATH: '/usr/local/bin:/usr/bin:/bin', HOME: layout.root, NODE_ENV: 'production', ...variables },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      output = (output + text).slice(-OUTPUT_MAX);
+    });
+  }
+  const exit = Promise.race([
+    once(child, 'close').then(([code]) => code as number | null),
+    once(child, 'error').then(([error]) => {
+      output += `${String(error)}\n`;
+      return null;
+    }),
+  ]);
+  return { process: child, exit, lines: () => output.split('\n').filter((line) => line !== '') };
+}
+
+function failed(message: string, lines: readonly string[]): HostError {
+  return new HostError('boot_failed', message, lines.slice(-LINES_KEPT));
+}

@@ -1,0 +1,54 @@
+/** What became of releases on this host: which were committed, in order, and which are bad. */
+
+import { readlinkSync } from 'node:fs';
+import { basename } from 'node:path';
+import { readJson, writeAtomically } from './files.ts';
+import type { Layout } from './layout.ts';
+
+export interface HostState {
+  /** The last one is what an undo goes back to. */
+  readonly committed: readonly Committed[];
+  /** Releases that failed once they were switched to, with the reason. */
+  readonly bad: Readonly<Record<string, string>>;
+}
+
+export interface Committed {
+  readonly release: string;
+  readonly deploy: string;
+  readonly atMs: number;
+}
+
+const COMMITTED_KEPT = 50;
+
+export function readState(layout: Layout): HostState {
+  return readJson<HostState>(layout.state) ?? { committed: [], bad: {} };
+}
+
+export function noteCommitted(layout: Layout, committed: Committed): void {
+  const state = readState(layout);
+  const { [committed.release]: _, ...bad } = state.bad;
+  const others = state.committed.filter(({ release }) => release !== committed.release);
+  write(layout, { committed: [...others, committed].slice(-COMMITTED_KEPT), bad });
+}
+
+export function noteBad(layout: Layout, release: string, reason: string): void {
+  const state = readState(layout);
+  write(layout, {
+    committed: state.committed.filter((one) => one.release !== release),
+    bad: { ...state.bad, [release]: reason },
+  });
+}
+
+/** Null: nothing was ever switched to. */
+export function readCurrent(layout: Layout): string | null {
+  try {
+    return basename(readlinkSync(layout.current));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+function write(layout: Layout, state: HostState): void {
+  writeAtomically(layout.state, `${JSON.stringify(state)}\n`);
+}

@@ -1,0 +1,162 @@
+/** Lets a release take over on this host, and proves that it did. */
+
+import { existsSync, readlinkSync, realpathSync } from 'node:fs';
+import { managementPortOf, readServiceEnvironment, writeDeployEnvironment } from './environment.ts';
+import { linkAtomically } from './files.ts';
+import { HostError } from './host-error.ts';
+import type { Layout } from './layout.ts';
+import { readService, type ServiceProcess, startOrReload } from './pm2.ts';
+import { poll, type Readyz, readReadyz } from './probe.ts';
+import { readTail } from './tail.ts';
+
+export interface Switch {
+  readonly release: string;
+  readonly nonce: string;
+}
+
+export interface Proof {
+  readonly release: string;
+  readonly pid: number;
+  readonly oldPid: number | null;
+  /** From the reload to the first answer of the new process. */
+  readonly readyMs: number;
+  readonly restarts: number;
+  readonly cwd: string;
+}
+
+export interface ProofOptions extends Switch {
+  /** What was amiss before is no reason to go back. */
+  readonly reasonsBefore: readonly string[];
+  readonly oldPid: number | null;
+  /** For so long it may not start again. */
+  readonly stableMs: number;
+}
+
+const READY_WITHIN_MS = 40_000;
+const GONE_WITHIN_MS = 40_000;
+/** One that starts this often in vain does not start. */
+const RESTARTS_MAX = 3;
+
+/** Moves `current`, and lets PM2 start what it names. Throws HostError `pm2_failed`, `missing`. */
+export async function switchTo(
+  layout: Layout,
+  { release, nonce }: Switch,
+): Promise<{ readonly oldPid: number | null }> {
+  if (!existsSync(layout.release(release)))
+    throw new HostError('missing', `Release ${release} is not on this host.`);
+  const before = await readService(layout);
+  writeDeployEnvironment(layout, { RELEASE_ID: release, DEPLOY_NONCE: nonce, MIGRATE: 'check' });
+  if (!existsSync(layout.current) || readlinkSync(layout.current) !== `releases/${release}`) {
+    linkAtomically(layout.current, `releases/${release}`);
+  }
+  await startOrReload(layout);
+  return { oldPid: before === null || before.pid === 0 ? null : before.pid };
+}
+
+/** Throws HostError `unhealthy` with the last lines of the log. */
+export async function prove(layout: Layout, asked: ProofOptions): Promise<Proof> {
+  const startedAt = performance.now();
+  let seen: { service: ServiceProcess | null; readyz: Readyz | null } = { service: null, readyz: null };
+  const restartsBefore = (await readService(layout))?.restarts ?? 0;
+  const found = await poll(
+    async () => {
+      const service = await readService(layout);
+      const readyz = await readReadyz(managementPortOf(readServiceEnvironment(layout)));
+      seen = { service, readyz };
+      if ((service?.restarts ?? 0) >= restartsBefore + RESTARTS_MAX) throw unproven(layout, asked, seen);
+      return service !== null && readyz !== null && isProven(asked, service, readyz) ? service : null;
+    },
+    { withinMs: READY_WITHIN_MS },
+  );
+  if (found === null) throw unproven(layout, asked, seen);
+  const readyMs = Math.round(performance.now() - startedAt);
+  const cwd = readCwd(found.pid);
+  if (cwd !== null && cwd !== realpathSync(layout.release(asked.release))) {
+    throw new HostError(
+      'unhealthy',
+      `The process ${found.pid} runs in ${cwd}, which is not ${asked.release}.`,
+    );
+  }
+  await requireGone(asked.oldPid, found.pid);
+  await requireStable(layout, found, asked.stableMs);
+  const { release, oldPid } = asked;
+  return {
+    release,
+    pid: found.pid,
+    oldPid,
+    readyMs,
+    restarts: found.restarts,
+    cwd: cwd ?? layout.release(release),
+  };
+}
+
+function isProven(asked: ProofOptions, service: ServiceProcess, readyz: Readyz): boolean {
+  return (
+    service.status === 'online' &&
+    readyz.pid === service.pid &&
+    readyz.pid !== asked.oldPid &&
+    readyz.release === asked.release &&
+    readyz.nonce === asked.nonce &&
+    listNewReasons(asked, readyz).length === 0
+  );
+}
+
+function listNewReasons({ reasonsBefore }: ProofOptions, { reasons }: Readyz): string[] {
+  // Its own doing: it is drained while it is replaced.
+  return reasons.filter((reason) => reason !== 'draining' && !reasonsBefore.includes(reason));
+}
+
+function unproven(
+  layout: Layout,
+  asked: ProofOptions,
+  { service, readyz }: { service: ServiceProcess | null; readyz: Readyz | null },
+): HostError {
+  const process =
+    service === null
+      ? 'PM2 does not know it'
+      : `PM2 says ${service.status}, pid ${service.pid}, ${service.restarts} restarts`;
+  const answer = readyz === null ? 'nobody answers /readyz' : `/readyz says ${JSON.stringify(readyz)}`;
+  return new HostError(
+    'unhealthy',
+    `${asked.release} did not take over: ${process}; ${answer}.`,
+    readTail(layout),
+  );
+}
+
+async function requireGone(oldPid: number | null, newPid: number): Promise<void> {
+  if (oldPid === null || oldPid === newPid) return;
+  const gone = await poll(async () => (isRunning(oldPid) ? null : true), { withinMs: GONE_WITHIN_MS });
+  if (gone === null) throw new HostError('unhealthy', `The old process ${oldPid} is still there.`);
+}
+
+async function requireStable(layout: Layout, proven: ServiceProcess, stableMs: number): Promise<void> {
+  // The one wait here that is for time to pass: nothing may happen in it.
+  await new Promise((resolve) => setTimeout(resolve, stableMs));
+  const now = await readService(layout);
+  if (now?.pid !== proven.pid || now.restarts !== proven.restarts) {
+    throw new HostError(
+      'unhealthy',
+      `The service started again within ${stableMs / 1000} s: pid ${proven.pid} is ${now?.pid ?? 'gone'}, restarts ${now?.restarts ?? 'unknown'}.`,
+      readTail(layout),
+    );
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    // ESRCH: it is gone. It is ours, so nothing else can be said of it.
+    return false;
+  }
+}
+
+/** Null: this system does not tell. */
+function readCwd(pid: number): string | null {
+  try {
+    return realpathSync(`/proc/${pid}/cwd`);
+  } catch {
+    return null;
+  }
+}

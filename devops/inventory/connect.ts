@@ -1,0 +1,56 @@
+/** The hosts of an environment, each with a way to it. */
+
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { Manifest } from '../manifest/schema.ts';
+import type { Archive } from '../release/archive.ts';
+import { createHostClient, type HostClient } from '../remote/host-client.ts';
+import { createLocalTransport } from '../transport/local.ts';
+import { createSshTransport } from '../transport/ssh.ts';
+import type { Transport } from '../transport/transport.ts';
+
+export interface Inventory {
+  readonly root: string;
+  readonly clients: ReadonlyMap<string, HostClient>;
+  close(): Promise<void>;
+}
+
+export interface ConnectOptions {
+  readonly manifest: Manifest;
+  readonly tool: Archive;
+  /** Of who deploys. */
+  readonly variables: Readonly<Record<string, string | undefined>>;
+}
+
+export function connect({ manifest, tool, variables }: ConnectOptions): Inventory {
+  const root = expandHome(manifest.root);
+  const ways: [name: string, transport: Transport][] =
+    manifest.provider === 'local'
+      ? [['local', createLocalTransport(variables)]]
+      : manifest.hosts.map(({ name, address, port }) => [
+          name,
+          createSshTransport({
+            name,
+            address,
+            port: port ?? manifest.ssh.port,
+            user: manifest.ssh.user,
+            identity: manifest.ssh.identity,
+            knownHosts: manifest.ssh.known_hosts,
+            proxyCommand: manifest.ssh.proxy_command,
+          }),
+        ]);
+  const clients = new Map(
+    ways.map(([name, transport]) => [name, createHostClient({ name, root, transport, tool })]),
+  );
+  return {
+    root,
+    clients,
+    async close() {
+      for (const one of clients.values()) await one.close();
+    },
+  };
+}
+
+function expandHome(path: string): string {
+  return path.startsWith('~') ? join(homedir(), path.slice(1)) : path;
+}

@@ -1,0 +1,74 @@
+/** What an environment is, as its file says it: hosts, service, and how carefully it is changed. */
+
+import { z } from 'zod';
+
+const name = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,30}$/, 'expected a name of small letters, digits and dashes');
+
+/** Where a secret comes from when it is needed; it stands in no file of the repository. */
+const secret = z.union([
+  z.strictObject({ env: z.string().min(1) }),
+  z.strictObject({ file: z.string().min(1) }),
+  z.strictObject({ command: z.array(z.string()).min(1) }),
+]);
+
+const variables = z.record(
+  z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'expected the name of a variable, such as BASE_URL'),
+  z.union([z.string(), z.number(), z.boolean()]).transform(String),
+);
+
+/** `1`, or a share of all hosts: `50%`. */
+const batch = z.union([
+  z.int().min(1),
+  z.string().regex(/^(?:[1-9]\d?|100)%$/, 'expected a number of hosts, or a share such as 50%'),
+]);
+
+const common = {
+  /** Variables of the service (README, Configuration). */
+  service: variables.default({}),
+  secrets: z.record(z.string(), secret).default({}),
+  deploy: z
+    .strictObject({
+      /** How many hosts are changed together: the canary first. */
+      batches: z.array(batch).min(1).default([1, '50%', '100%']),
+      /** For so long a new process may not start again before the next host is touched. */
+      stable_seconds: z.number().min(0).max(600).default(2),
+      /** What has to be free on a host, in megabytes. */
+      free_mb_min: z.int().min(0).default(500),
+      /** Of the last minute, for each processor. */
+      load_max: z.number().positive().default(4),
+    })
+    .prefault({}),
+};
+
+export const manifestSchema = z.discriminatedUnion('provider', [
+  z.strictObject({
+    provider: z.literal('local'),
+    /** Where it lies on this machine; ~ is your home. */
+    root: z
+      .string()
+      .regex(/^[~/]/, 'expected an absolute path, or one that begins with ~')
+      .default('~/.fleetlink'),
+    ...common,
+  }),
+  z.strictObject({
+    provider: z.literal('hosts'),
+    root: z.string().regex(/^\//, 'expected an absolute path').default('/opt/fleetlink'),
+    hosts: z
+      .array(z.strictObject({ name, address: z.string().min(1), port: z.int().min(1).max(65535).optional() }))
+      .min(1),
+    ssh: z
+      .strictObject({
+        user: z.string().min(1).default('fleetlink'),
+        port: z.int().min(1).max(65535).default(22),
+        identity: z.string().optional(),
+        known_hosts: z.string().optional(),
+        proxy_command: z.string().optional(),
+      })
+      .prefault({}),
+    ...common,
+  }),
+]);
+
+export type Manifest = z.output<typeof manifestSchema>;

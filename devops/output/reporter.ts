@@ -1,0 +1,125 @@
+/** What a deploy shows of itself: to people as lines with the time since its beginning, to programs as JSON. */
+
+import type { Entry } from '../audit/journal.ts';
+import { HostFailure } from '../remote/host-client.ts';
+import type { EngineEvent, StepFailure } from '../roll/engine.ts';
+import type { Plan } from '../roll/plan.ts';
+
+export interface Reporter {
+  note(text: string): void;
+  plan(plan: Plan): void;
+  /** What would be done, and is not. */
+  stages(plan: Plan): void;
+  event(event: EngineEvent): void;
+  refused(sentence: string): void;
+  failed(failures: readonly StepFailure[]): void;
+  /** It failed before anything was switched. */
+  untouched(): void;
+  undone(hosts: readonly { readonly name: string; readonly to: string | null }[]): void;
+  mixed(): void;
+  interrupted(): void;
+  recap(plan: Plan, entries: readonly Entry[]): void;
+}
+
+export interface TextReporterOptions {
+  readonly write: (text: string) => void;
+  readonly nowMs: () => number;
+  readonly environment: string;
+}
+
+export function createTextReporter({ write, nowMs, environment }: TextReporterOptions): Reporter {
+  const startedAtMs = nowMs();
+  const say = (text: string): void => {
+    const seconds = Math.floor((nowMs() - startedAtMs) / 1000);
+    const at = `${String(Math.floor(seconds / 60)).padStart(2, '0')}:${String(seconds % 60).padStart(2, '0')}`;
+    write(`${at}  ${text}\n`);
+  };
+  const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
+
+  return {
+    note: say,
+    plan({ hosts, release }) {
+      const width = Math.max(4, ...hosts.map(({ name }) => name.length));
+      write(`\n${'host'.padEnd(width)}  batch  now → next\n`);
+      for (const { name, from, batch } of hosts) {
+        write(`${name.padEnd(width)}  ${String(batch).padStart(5)}  ${from ?? 'nothing'} → ${release}\n`);
+      }
+      write('\n');
+    },
+    stages({ stages }) {
+      for (const { name, lanes } of stages) {
+        write(`${name}\n`);
+        for (const lane of lanes)
+          write(`  ${lane[0]?.host}: ${lane.map(({ action }) => action).join(' → ')}\n`);
+      }
+      write('\nNothing was changed.\n');
+    },
+    event(event) {
+      switch (event.type) {
+        case 'stage':
+          return say(event.name);
+        case 'begun':
+          return;
+        case 'done':
+          return say(
+            `  ✓ ${event.step.host}  ${event.step.action}  ${seconds(event.ms)}${describe(event.evidence)}`,
+          );
+        case 'failed':
+          return say(
+            `  ✗ ${event.step.host}  ${event.step.action}  ${seconds(event.ms)}  ${event.error.message}`,
+          );
+      }
+    },
+    refused: (sentence) => write(`\nRefused. ${sentence}\nNothing was changed.\n`),
+    failed(failures) {
+      for (const { step, error } of failures) {
+        write(`\n✗ ${step.action} on ${step.host} failed: ${error.message}\n`);
+        const evidence = error instanceof HostFailure ? error.evidence : [];
+        for (const line of evidence) write(`    ${line}\n`);
+      }
+      write('\n');
+    },
+    untouched: () => write('No host was switched: what ran before runs still.\n'),
+    undone(hosts) {
+      for (const { name, to } of hosts) write(`↺ ${name} is back at ${to ?? 'nothing'}\n`);
+      write('The deploy failed and was undone.\n');
+    },
+    mixed: () => write(`Not every host could be brought back. See: npm run status -- --env ${environment}\n`),
+    interrupted: () =>
+      write(`\nInterrupted between two steps. Go on: npm run deploy -- --env ${environment} --resume\n`),
+    recap({ hosts, release }, entries) {
+      write('\n');
+      for (const { name, from } of hosts) {
+        const of = (action: string) =>
+          entries.find(({ type, step }) => type === 'done' && step === `${action} ${name} ${release}`)
+            ?.detail as { ms: number; evidence: Record<string, unknown> } | undefined;
+        const proof = of('prove')?.evidence ?? {};
+        const link = of('smoke')?.evidence.link;
+        write(
+          `${name}  ${from ?? 'nothing'} → ${release}  pid ${proof.oldPid ?? '–'} → ${proof.pid}  ready ${proof.readyMs} ms  restarts ${proof.restarts}  ✓\n`,
+        );
+        if (typeof link === 'string') write(`\nserves    ${link}\n`);
+      }
+      write(`release   ${release}\nrollback  npm run rollback -- --env ${environment}\n`);
+    },
+  };
+}
+
+/** The figures of a step that people look at. */
+function describe(evidence: unknown): string {
+  if (evidence === null || typeof evidence !== 'object') return '';
+  const { sentBytes, freeMb, readyMs } = evidence as Record<string, unknown>;
+  if (typeof sentBytes === 'number')
+    return sentBytes === 0 ? '  nothing to send' : `  ${(sentBytes / 1e6).toFixed(1)} MB sent`;
+  if (typeof freeMb === 'number') return `  ${freeMb} MB free`;
+  if (typeof readyMs === 'number') return `  ready after ${readyMs} ms`;
+  if (Array.isArray(evidence)) {
+    return evidence
+      .map(
+        (one) =>
+          `  ${(one as { release: string }).release} ready after ${(one as { readyMs: number }).readyMs} ms`,
+      )
+      .join(',');
+  }
+  return '';
+}

@@ -1,0 +1,122 @@
+/** What each step of a plan does on its host. Every one may be done twice. */
+
+import { createReadStream } from 'node:fs';
+import type { HostFacts } from '../host/inspect.ts';
+import type { Rehearsed } from '../host/shadow.ts';
+import type { Proof } from '../host/switch.ts';
+import type { Manifest } from '../manifest/schema.ts';
+import type { Archive } from '../release/archive.ts';
+import type { Release } from '../release/build-release.ts';
+import { type HostClient, HostFailure } from '../remote/host-client.ts';
+import type { Action, Step } from './plan.ts';
+
+export interface ActionDeps {
+  readonly deploy: string;
+  readonly nonce: string;
+  readonly manifest: Manifest;
+  /** What is rolled out. */
+  readonly release: Pick<Release, 'id' | 'platform' | 'arch'> & Partial<Pick<Release, 'modules' | 'app'>>;
+  readonly clients: ReadonlyMap<string, HostClient>;
+  /** Of before this deploy. */
+  readonly factsBefore: ReadonlyMap<string, HostFacts>;
+  /** The variables of the service, with secrets. */
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+const MB = 1024 * 1024;
+
+export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown> {
+  const { deploy, nonce, manifest, release, clients, factsBefore, variables } = deps;
+  /** By host, of the process that the last switch replaced. */
+  const oldPids = new Map<string, number | null>();
+  const before = (host: string): HostFacts => factsBefore.get(host) as HostFacts;
+
+  async function preflight(client: HostClient): Promise<unknown> {
+    const facts = await client.call<HostFacts>('inspect');
+    const faults = findFaults(manifest, release, facts);
+    if (faults.length > 0)
+      throw new HostFailure(client.name, { code: 'refused', message: faults.join(' '), evidence: [] });
+    return {
+      freeMb: Math.round(facts.freeBytes / MB),
+      load: facts.load,
+      glibc: facts.glibc,
+      node: facts.node,
+    };
+  }
+
+  async function upload(client: HostClient): Promise<unknown> {
+    const { modules, app } = release;
+    if (modules === undefined || app === undefined) throw new Error(`${release.id} is not here to be sent.`);
+    const { layers } = await client.call<HostFacts>('inspect');
+    let sentBytes = 0;
+    for (const layer of [modules, app].filter(({ id }) => !layers.includes(id))) {
+      await send(client, layer);
+      sentBytes += layer.bytes;
+    }
+    await client.call('assemble', { id: release.id, app: app.id, modules: modules.id });
+    return { sentBytes };
+  }
+
+  const ACTIONS: Readonly<Record<Action, (client: HostClient, step: Step) => Promise<unknown>>> = {
+    preflight,
+    upload,
+    async rehearse(client) {
+      const { current } = before(client.name);
+      const releases = [release.id, ...(current !== null && current !== release.id ? [current] : [])];
+      return client.call<Rehearsed[]>('rehearse', { deploy, releases, variables });
+    },
+    configure: (client) => client.call('configure', { deploy, variables }),
+    restore: (client) => client.call('restore', { deploy }),
+    remove: (client) => client.call('remove'),
+    migrate: (client, step) => client.call('migrate', { release: step.release }),
+    async switch(client, step) {
+      const switched = await client.call<{ oldPid: number | null }>('switch', {
+        release: step.release,
+        nonce,
+      });
+      oldPids.set(client.name, switched.oldPid);
+      return switched;
+    },
+    prove: (client, step) =>
+      client.call<Proof>('prove', {
+        release: step.release,
+        nonce,
+        oldPid: oldPids.get(client.name) ?? null,
+        reasonsBefore: before(client.name).readyz?.reasons ?? [],
+        stableMs: manifest.deploy.stable_seconds * 1000,
+      }),
+    mark_bad: (client, step) =>
+      client.call('bad', { release: step.release, reason: `deploy ${deploy} was undone` }),
+    smoke: (client) => client.call('smoke', {}),
+    commit: (client, step) => client.call('commit', { release: step.release, deploy }),
+    prune: (client) => client.call('prune'),
+  };
+
+  return async (step) => {
+    const client = clients.get(step.host);
+    if (client === undefined) throw new Error(`There is no host ${step.host}.`);
+    return ACTIONS[step.action](client, step);
+  };
+}
+
+function send(client: HostClient, { id, sha256, file }: Archive): Promise<void> {
+  return client.call('receive', { id, sha256 }, createReadStream(file));
+}
+
+/** Sentences. Facts that a policy is asked about are among them until there are policies. */
+function findFaults(manifest: Manifest, release: ActionDeps['release'], facts: HostFacts): string[] {
+  const { free_mb_min: freeMin, load_max: loadMax } = manifest.deploy;
+  const freeMb = Math.floor(facts.freeBytes / MB);
+  return [
+    facts.platform !== release.platform || facts.arch !== release.arch
+      ? `It is ${facts.platform} on ${facts.arch}, and the release is for ${release.platform} on ${release.arch}.`
+      : null,
+    freeMb < freeMin ? `${freeMb} MB of disk are free, and deploy.free_mb_min is ${freeMin}.` : null,
+    facts.load > loadMax
+      ? `Its load is ${facts.load.toFixed(1)} for each processor, and deploy.load_max is ${loadMax}.`
+      : null,
+    facts.state.bad[release.id] === undefined
+      ? null
+      : `${release.id} is marked bad there: ${facts.state.bad[release.id]}.`,
+  ].filter((fault) => fault !== null);
+}

@@ -1,0 +1,25 @@
+/** How a host is reached: a command runs there with what goes in, and what it says comes back. */
+
+import type { Readable } from 'node:stream';
+
+export interface Transport {
+  /** Rejects with TransportError when the host cannot be reached, or the time is over. A command that fails is an answer. */
+  run(argv: readonly string[], options: RunOptions): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+export interface RunOptions {
+  /** Standard input, in this order. */
+  readonly input?: readonly (string | Readable)[];
+  readonly timeoutMs: number;
+}
+
+export interface Answer {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export class TransportError extends Error {
+  override name = 'TransportError';
+}

@@ -1,0 +1,240 @@
+// A deploy to this machine, with real PM2 and real releases: a first one, a second one under load, one that does not start, and the way
+// back. The base and the modules are those of the tests; building them is proven by `npm run prove`.
+
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import t, { type Test } from 'tap';
+import { openJournal, readJournal } from '../../devops/audit/journal.ts';
+import type { HostFacts } from '../../devops/host/inspect.ts';
+import { parseManifest } from '../../devops/manifest/read-manifest.ts';
+import { createTextReporter } from '../../devops/output/reporter.ts';
+import { type Archive, archiveOnce } from '../../devops/release/archive.ts';
+import { buildTool } from '../../devops/release/tool.ts';
+import { createHostClient, type HostClient } from '../../devops/remote/host-client.ts';
+import { EXIT, runDeploy } from '../../devops/roll/deploy.ts';
+import { findRollbackTarget } from '../../devops/roll/find-rollback-target.ts';
+import { planDeploy, planRollback } from '../../devops/roll/plan.ts';
+import { createLocalTransport } from '../../devops/transport/local.ts';
+import { findFreePort } from '../../scripts/processes.ts';
+import { startRedirectLoad } from '../support/redirect-load.ts';
+import { buildRelease } from '../support/release.ts';
+import { runNode } from '../support/run-node.ts';
+import { createSeededRandom } from '../support/seed.ts';
+import { ADMIN_KEY, ask, makeFolder } from '../support/service.ts';
+import { until } from '../support/until.ts';
+
+const MODULES = 'modules-of-the-tests';
+const MANIFEST = parseManifest(
+  'provider: local\ndeploy: { stable_seconds: 0.5, load_max: 1000 }\n',
+  'test.yaml',
+);
+
+interface Lab {
+  readonly root: string;
+  readonly client: HostClient;
+  readonly url: string;
+  readonly output: () => string;
+  /** `change` works on the folder of the release before it is packed. */
+  release(id: string, change?: (folder: string) => void): Promise<Archive>;
+  deploy(id: string, app: Archive): Promise<number>;
+  rollback(): Promise<number>;
+  inspect(): Promise<HostFacts>;
+  readJournals(): string[];
+}
+
+async function openLab(t: Test): Promise<Lab> {
+  const [root, cache, state] = [makeFolder(t), makeFolder(t), makeFolder(t)];
+  const [port, managementPort] = [await findFreePort(), await findFreePort()];
+  const tool = await buildTool(cache, resolve('devops/host'));
+  const client = createHostClient({
+    name: 'local',
+    root,
+    transport: createLocalTransport(process.env),
+    tool,
+  });
+  installBase(root);
+  t.teardown(() =>
+    runNode([resolve('node_modules/pm2/bin/pm2'), 'kill'], { ...process.env, PM2_HOME: join(root, 'pm2') }),
+  );
+  await client.sendTool();
+  const built = await buildRelease(t);
+  const journals: string[] = [];
+  let output = '';
+  let deploys = 0;
+
+  async function run(
+    id: string,
+    { app, isRollback }: { app?: Archive; isRollback: boolean },
+  ): Promise<number> {
+    const facts = await client.call<HostFacts>('inspect');
+    const deploy = `deploy-${++deploys}`;
+    const toPlan = isRollback ? planRollback : planDeploy;
+    journals.push(join(state, `${deploy}.jsonl`));
+    return runDeploy({
+      deploy,
+      holder: 'somebody@laptop',
+      nonce: `nonce-${deploys}`,
+      manifest: MANIFEST,
+      release: {
+        id,
+        platform: process.platform,
+        arch: process.arch,
+        ...(app !== undefined && { app, modules: { id: MODULES, file: '', bytes: 0, sha256: '' } }),
+      },
+      plan: toPlan({
+        release: id,
+        hosts: [{ name: 'local', current: facts.current, isHealthy: facts.readyz !== null }],
+        batches: [1],
+      }),
+      clients: new Map([['local', client]]),
+      factsBefore: new Map([['local', facts]]),
+      variables: {
+        PORT: String(port),
+        MANAGEMENT_PORT: String(managementPort),
+        HOST: '127.0.0.1',
+        BASE_URL: 'http://sho.rt',
+        ADMIN_API_KEY: ADMIN_KEY,
+        DATA_DIR: join(root, 'shared/data'),
+      },
+      journal: openJournal(journals.at(-1) as string, { nowMs: Date.now }),
+      reporter: createTextReporter({
+        write: (text) => {
+          output += text;
+        },
+        nowMs: Date.now,
+        environment: 'test',
+      }),
+      isInterrupted: () => false,
+    });
+  }
+
+  return {
+    root,
+    client,
+    url: `http://127.0.0.1:${port}`,
+    output: () => output,
+    release: (id, change) =>
+      archiveOnce(cache, `app-${id}`, async () => {
+        const folder = makeFolder(t);
+        copyRelease(built, folder);
+        change?.(folder);
+        return { folder, remove: () => undefined };
+      }),
+    deploy: (id, app) => run(id, { app, isRollback: false }),
+    rollback: async () =>
+      run(findRollbackTarget([await client.call<HostFacts>('inspect')]), { isRollback: true }),
+    inspect: () => client.call<HostFacts>('inspect'),
+    readJournals: () => journals.map((path) => readFileSync(path, 'utf8')),
+  };
+}
+
+/** Node, PM2 and modules as this machine has them. */
+function installBase(root: string): void {
+  mkdirSync(join(root, 'base/test/bin'), { recursive: true });
+  mkdirSync(join(root, 'base/test/pm2/node_modules'), { recursive: true });
+  mkdirSync(join(root, 'layers', MODULES), { recursive: true });
+  symlinkSync(process.execPath, join(root, 'base/test/bin/node'));
+  symlinkSync(resolve('node_modules/pm2'), join(root, 'base/test/pm2/node_modules/pm2'));
+  symlinkSync('test', join(root, 'base/current'));
+  symlinkSync(resolve('node_modules'), join(root, 'layers', MODULES, 'node_modules'));
+}
+
+function copyRelease(from: string, to: string): void {
+  for (const name of ['dist', 'package.json', 'ecosystem.config.cjs']) {
+    cpSync(join(from, name), join(to, name), { recursive: true });
+  }
+}
+
+/** Puts a line in front of the program. */
+const beginWith = (line: string) => (folder: string) => {
+  const path = join(folder, 'dist/main.js');
+  writeFileSync(path, `${line}\n${readFileSync(path, 'utf8')}`);
+};
+
+await t.test('a machine gets its first release, then others, and keeps what works', async (t) => {
+  const lab = await openLab(t);
+  const [r1, r2] = [await lab.release('r1'), await lab.release('r2')];
+
+  t.equal(await lab.deploy('r1', r1), EXIT.done, lab.output());
+  const first = await lab.inspect();
+  t.match(first, {
+    current: 'r1',
+    lease: null,
+    readyz: { status: 'ready', release: 'r1', nonce: 'nonce-1' },
+    state: { committed: [{ release: 'r1', deploy: 'deploy-1' }] },
+  });
+  t.match(lab.output(), /local {2}nothing → r1 {2}pid – → \d+ {2}ready \d+ ms {2}restarts 0 {2}✓/);
+  t.match(lab.output(), /serves {4}http:\/\/sho\.rt\/fleetlink-smoke/);
+
+  const load = startRedirectLoad({
+    url: lab.url,
+    connections: 20,
+    keys: ['fleetlink-smoke'],
+    random: createSeededRandom(t),
+    reconnects: true,
+  });
+  await until('it is under load', () => load.answers() > 100);
+  t.equal(await lab.deploy('r2', r2), EXIT.done, lab.output());
+  const { refusals, inFlightTotal } = await load.stop();
+  t.same([refusals, inFlightTotal], [[], 0], 'nobody who follows a link has noticed');
+  const second = await lab.inspect();
+  t.match(second, {
+    current: 'r2',
+    readyz: { release: 'r2', nonce: 'nonce-2' },
+    service: { status: 'online' },
+  });
+  t.not(second.service?.pid, first.service?.pid);
+
+  const broken = await lab.release('r3', beginWith("throw new Error('a mistake of ours');"));
+  t.equal(await lab.deploy('r3', broken), EXIT.failed);
+  t.match(
+    lab.output(),
+    /rehearse on local failed: The migration of r3 ended with 1\.\n(?:.*\n)*.*a mistake of ours/,
+  );
+  t.match(lab.output(), /No host was switched/);
+  t.equal((await lab.inspect()).service?.pid, second.service?.pid, 'what runs was not touched');
+
+  // It starts where it is rehearsed, and not where it is needed.
+  const late = await lab.release(
+    'r4',
+    beginWith("if (process.env.pm_id !== undefined) throw new Error('only here');"),
+  );
+  t.equal(await lab.deploy('r4', late), EXIT.undone, lab.output());
+  t.match(lab.output(), /only here/);
+  t.match(lab.output(), /↺ local is back at r2/);
+  const third = await lab.inspect();
+  t.match(third, {
+    current: 'r2',
+    readyz: { status: 'ready', release: 'r2' },
+    service: { status: 'online' },
+  });
+  t.match(third.state, { committed: [{ release: 'r1' }, { release: 'r2' }], bad: { r4: /was undone/ } });
+  t.equal(await lab.deploy('r4', late), EXIT.refused);
+  t.match(lab.output(), /r4 is marked bad there: deploy deploy-4 was undone/);
+
+  t.equal(await lab.rollback(), EXIT.done, lab.output());
+  t.match(await lab.inspect(), { current: 'r1', readyz: { release: 'r1' }, state: { bad: { r2: /./ } } });
+  await t.rejects(lab.rollback(), { message: /There is no release to go back to/ });
+  t.equal((await ask('GET', `${lab.url}/fleetlink-smoke`, { key: null })).status, 302);
+
+  for (const text of lab.readJournals()) t.ok(readJournal(text).length > 3, 'each journal holds together');
+  t.ok(existsSync(join(lab.root, 'journal/deploy-2.jsonl')), 'and lies on the host too');
+  t.notOk(lab.readJournals().join('').includes(ADMIN_KEY), 'without secrets');
+  t.notOk(lab.output().includes(ADMIN_KEY));
+});
+
+await t.test('of two deploys at once one is told who has the host', async (t) => {
+  const lab = await openLab(t);
+  await lab.client.call('acquire', { deploy: 'another', holder: 'other@desk', doing: 'roll to r9' });
+  t.equal(await lab.deploy('r1', await lab.release('r1')), EXIT.refused);
+  t.match(lab.output(), /Refused\. local: other@desk is deploying \(another: roll to r9\) since \d+ s/);
+  t.equal((await lab.inspect()).current, null);
+});
+
+await t.test('a layer that arrives damaged is not unpacked', async (t) => {
+  const lab = await openLab(t);
+  const app = await lab.release('r1');
+  t.equal(await lab.deploy('r1', { ...app, sha256: 'ab'.repeat(32) }), EXIT.failed);
+  t.match(lab.output(), /upload on local failed: Layer app-r1 arrived with SHA-256/);
+  t.notOk(existsSync(join(lab.root, 'layers', app.id)));
+});

@@ -1,0 +1,96 @@
+// How steps are run: in order, side by side, once, and no further than the first failure.
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { type Journal, openJournal } from '../../../devops/audit/journal.ts';
+import { type EngineEvent, runStages } from '../../../devops/roll/engine.ts';
+import { planDeploy, type Step } from '../../../devops/roll/plan.ts';
+
+function open(t: Test): Journal {
+  return openJournal(join(t.testdir(), 'journal.jsonl'), { nowMs: () => 0 });
+}
+
+const PLAN = planDeploy({
+  release: 'r2',
+  hosts: ['h1', 'h2'].map((name) => ({ name, current: 'r1', isHealthy: true })),
+  batches: ['100%'],
+});
+
+function start(journal: Journal, perform: (step: Step) => Promise<unknown> = async () => null) {
+  const performed: string[] = [];
+  const events: EngineEvent[] = [];
+  const state = { interrupted: false };
+  const run = () =>
+    runStages(PLAN.stages, {
+      journal,
+      onEvent: (event) => events.push(event),
+      isInterrupted: () => state.interrupted,
+      perform: async (step) => {
+        performed.push(`${step.action} ${step.host}`);
+        return perform(step);
+      },
+    });
+  return { run, performed, events, state };
+}
+
+const entriesOf = (journal: Journal) => journal.entries().map(({ type, step }) => `${type} ${step}`);
+
+t.test('a step is written down before it is begun and after it is done', async (t) => {
+  const journal = open(t);
+  const seen: string[][] = [];
+  const { run } = start(journal, async () => {
+    seen.push(entriesOf(journal));
+    return { pid: 1 };
+  });
+  t.same(await run(), { type: 'done' });
+  t.match(seen[0], ['intent preflight h1 r2']);
+  t.match(journal.entries().at(-1), { type: 'done', step: 'prune h2 r2', detail: { evidence: { pid: 1 } } });
+});
+
+t.test('what was done is not done again, and what was only begun is', async (t) => {
+  const journal = open(t);
+  const first = start(journal, async ({ action, host }) => {
+    if (action === 'switch' && host === 'h2') throw new Error('the machine stopped');
+  });
+  t.match(await first.run(), { type: 'failed', failures: [{ step: { id: 'switch h2 r2' } }] });
+  const second = start(journal);
+  t.same(await second.run(), { type: 'done' });
+  t.notOk(second.performed.includes('migrate h2'));
+  t.ok(second.performed.includes('switch h2') && second.performed.includes('prove h2'));
+  t.equal(new Set(second.performed).size, second.performed.length);
+});
+
+t.test(
+  'after a failure no lane begins another step, and each says what became of its last one',
+  async (t) => {
+    const journal = open(t);
+    let letGo = (): void => undefined;
+    const slow = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    const { run, performed, events } = start(journal, async ({ action, host }) => {
+      if (action === 'rehearse' && host === 'h1') {
+        letGo();
+        throw new Error('it does not start');
+      }
+      if (action === 'rehearse') await slow;
+    });
+    t.match(await run(), {
+      type: 'failed',
+      failures: [{ step: { host: 'h1' }, error: { message: 'it does not start' } }],
+    });
+    t.notOk(performed.some((step) => step.startsWith('configure')));
+    t.match(events.filter(({ type }) => type === 'failed' || type === 'done').slice(-2), [
+      { type: 'failed' },
+      { type: 'done', step: { host: 'h2' } },
+    ]);
+  },
+);
+
+t.test('somebody who interrupts is obeyed between two stages', async (t) => {
+  const journal = open(t);
+  const { run, state, performed } = start(journal, async ({ action }) => {
+    if (action === 'upload') state.interrupted = true;
+  });
+  t.same(await run(), { type: 'interrupted' });
+  t.same(performed.at(-1), 'upload h2');
+});

@@ -1,0 +1,43 @@
+// What a deploy writes down of itself.
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { openJournal, readJournal } from '../../../devops/audit/journal.ts';
+
+const NOW = Date.UTC(2026, 0, 2);
+
+t.test('each line has the hash of the one before, and is on the disk at once', async (t) => {
+  const path = join(t.testdir(), 'deep', 'deploy.jsonl');
+  const lines: string[] = [];
+  const journal = openJournal(path, { nowMs: () => NOW, onLine: (line) => lines.push(line) });
+  const first = journal.append({ type: 'begun', detail: { by: 'somebody' } });
+  const second = journal.append({ type: 'intent', step: 'switch h1 r2', host: 'h1' });
+  t.match(first, { seq: 1, at: '2026-01-02T00:00:00.000Z', prev: '' });
+  t.match(second, { seq: 2, prev: first.hash });
+  t.same(readFileSync(path, 'utf8'), `${lines.join('\n')}\n`);
+  t.same(openJournal(path, { nowMs: () => NOW }).entries(), [first, second]);
+});
+
+t.test('a line that was changed, or is missing, is found', async (t) => {
+  const path = join(t.testdir(), 'deploy.jsonl');
+  const journal = openJournal(path, { nowMs: () => NOW });
+  for (const host of ['h1', 'h2', 'h3']) journal.append({ type: 'intent', step: `switch ${host} r2`, host });
+  const text = readFileSync(path, 'utf8');
+  t.throws(() => readJournal(text.replace('"host":"h2"', '"host":"h9"')), { message: /Line 2/ });
+  const [one, , three] = text.split('\n');
+  t.throws(() => readJournal(`${one}\n${three}\n`), { message: /Line 2/ });
+  writeFileSync(path, text.replace('h3', 'h4'));
+  t.throws(() => openJournal(path, { nowMs: () => NOW }), { message: /Line 3/ });
+});
+
+t.test(
+  'a line that was cut off when the machine stopped is gone, and the next one stands alone',
+  async (t) => {
+    const path = join(t.testdir(), 'deploy.jsonl');
+    const first = openJournal(path, { nowMs: () => NOW }).append({ type: 'begun' });
+    appendFileSync(path, '{"seq":2,"at":"2026');
+    const journal = openJournal(path, { nowMs: () => NOW });
+    const second = journal.append({ type: 'ended' });
+    t.same(readJournal(readFileSync(path, 'utf8')), [first, second]);
+  },
+);

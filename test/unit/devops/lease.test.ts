@@ -1,0 +1,73 @@
+// Who may change a host, on real files and with real processes.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { layoutOf } from '../../../devops/host/layout.ts';
+import {
+  acquireLease,
+  isHeld,
+  LEASE_MS,
+  readLease,
+  releaseLease,
+  renewLease,
+  underLease,
+  underLeaseFor,
+} from '../../../devops/host/lease.ts';
+
+const asked = (deploy: string) => ({ deploy, holder: 'somebody@laptop', doing: 'roll to r2' });
+
+t.test('one deploy holds a host, and the next one has a higher number', async (t) => {
+  const layout = layoutOf(t.testdir());
+  const first = acquireLease(layout, asked('one'));
+  t.throws(() => acquireLease(layout, asked('two')), {
+    code: 'lease_held',
+    message: /^somebody@laptop is deploying \(one: roll to r2\) since \d+ s\. .* free in \d+ s\.$/,
+  });
+  t.equal(
+    underLease(layout, first, () => 'done'),
+    'done',
+  );
+  releaseLease(layout, first);
+  const second = acquireLease(layout, asked('two'));
+  t.equal(second.epoch, first.epoch + 1);
+  t.throws(() => underLease(layout, first, () => t.fail('it does not hold it')), { code: 'lease_lost' });
+  t.throws(() => renewLease(layout, first), { code: 'lease_lost' });
+  t.throws(
+    () => releaseLease(layout, first),
+    { code: 'lease_lost' },
+    'nor may it give away what is not its own',
+  );
+  t.equal(renewLease(layout, second).epoch, second.epoch);
+});
+
+t.test('a lease is over when nobody renewed it, and none is for longer than leases are', async (t) => {
+  const layout = layoutOf(t.testdir());
+  const lease = acquireLease(layout, asked('one'));
+  const now = lease.sinceMs;
+  t.ok(isHeld(lease, now + LEASE_MS - 1));
+  t.notOk(isHeld(lease, now + LEASE_MS));
+  t.notOk(isHeld(lease, now - 24 * 60 * 60 * 1000), 'its clock was wrong');
+  t.notOk(isHeld(null, now));
+});
+
+t.test('while a step is at work nobody else begins one, and the lease goes on', async (t) => {
+  const layout = layoutOf(t.testdir());
+  const lease = acquireLease(layout, asked('one'));
+  await underLeaseFor(layout, lease, async () => {
+    t.throws(() => renewLease(layout, lease), { code: 'busy' });
+    t.throws(() => acquireLease(layout, asked('two')), { code: 'busy' });
+  });
+  t.ok((readLease(layout)?.untilMs ?? 0) >= lease.untilMs);
+  t.ok(renewLease(layout, lease));
+});
+
+t.test('the lock of a process that is gone is taken away', async (t) => {
+  const layout = layoutOf(t.testdir());
+  mkdirSync(layout.lock, { recursive: true });
+  // No process has this number: it is above the most that Linux gives out.
+  writeFileSync(join(layout.lock, 'holder'), '4194305 1');
+  t.ok(acquireLease(layout, asked('one')));
+  mkdirSync(layout.lock);
+  writeFileSync(join(layout.lock, 'holder'), `${process.pid} 1`);
+  t.ok(acquireLease(layout, asked('one')), 'another process may have its number since');
+});

@@ -1,0 +1,60 @@
+// The file of an environment, good and bad.
+import { readdirSync } from 'node:fs';
+import t from 'tap';
+import { parseManifest, readManifest } from '../../../devops/manifest/read-manifest.ts';
+import { fetchSecrets } from '../../../devops/manifest/secrets.ts';
+
+const FOLDER = 'devops/environments';
+
+t.test('every environment that comes along can be used', async (t) => {
+  for (const file of readdirSync(FOLDER)) t.ok(readManifest(FOLDER, file.replace('.yaml', '')), file);
+});
+
+t.test('what is not said has a careful default', async (t) => {
+  t.same(parseManifest('provider: hosts\nhosts: [{ name: h1, address: 192.0.2.1 }]\n', 'x.yaml'), {
+    provider: 'hosts',
+    root: '/opt/fleetlink',
+    hosts: [{ name: 'h1', address: '192.0.2.1' }],
+    ssh: { user: 'fleetlink', port: 22 },
+    service: {},
+    secrets: {},
+    deploy: { batches: [1, '50%', '100%'], stable_seconds: 2, free_mb_min: 500, load_max: 4 },
+  });
+});
+
+t.test('all faults are told at once, each with its place', async (t) => {
+  const text = `provider: hosts
+root: opt
+hosts: [{ name: H1, address: 192.0.2.1, prot: 22 }]
+service: { port: 3000 }
+deploy: { batches: [0] }
+`;
+  t.throws(() => parseManifest(text, 'x.yaml'), {
+    message: `x.yaml cannot be used:
+  root: expected an absolute path
+  hosts.0.name: expected a name of small letters, digits and dashes
+  hosts.0: Unrecognized key: "prot"
+  service.port: expected the name of a variable, such as BASE_URL
+  deploy.batches.0: Too small: expected number to be >=1`,
+  });
+  t.throws(() => parseManifest('a: [', 'x.yaml'), { message: /^x\.yaml is not YAML/ });
+  t.throws(() => readManifest(FOLDER, 'nowhere'), {
+    message: /There is no environment nowhere\. There .*local/,
+  });
+  t.throws(() => readManifest(FOLDER, '../secrets'), { message: /There is no environment/ });
+});
+
+t.test('secrets come from the variables, a file or a command of who deploys', async (t) => {
+  const file = `${t.testdir({ key: 'from a file\n' })}/key`;
+  const secrets = { ONE: { env: 'MY_ONE' }, TWO: { file }, THREE: { command: ['echo', 'from a command'] } };
+  t.same(await fetchSecrets(secrets, { MY_ONE: 'from here' }), {
+    ONE: 'from here',
+    TWO: 'from a file',
+    THREE: 'from a command',
+  });
+  const failing = { ONE: { env: 'MY_ONE' }, THREE: { command: ['sh', '-c', 'echo secret; exit 3'] } };
+  await t.rejects(fetchSecrets(failing, {}), {
+    message:
+      'Secrets are missing:\n  secrets.ONE: the variable MY_ONE is not set here\n  secrets.THREE: sh ended with 3',
+  });
+});

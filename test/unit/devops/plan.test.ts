@@ -1,0 +1,74 @@
+// What a deploy does, as data.
+import t from 'tap';
+import { divide, planDeploy, planRollback, planUndo } from '../../../devops/roll/plan.ts';
+
+const HOSTS = [
+  { name: 'h1', current: 'r1', isHealthy: true },
+  { name: 'h2', current: 'r1', isHealthy: false },
+  { name: 'h3', current: null, isHealthy: false },
+];
+
+/** `action host release` of each lane. */
+function show(stages: ReturnType<typeof planUndo>): unknown {
+  return stages.map(({ name, lanes }) => [name, ...lanes.map((lane) => lane.map(({ id }) => id).join(', '))]);
+}
+
+t.test('batches are a number of hosts, or what share of them is done then', async (t) => {
+  const hosts = Array.from({ length: 10 }, (_, index) => index);
+  const sizes = (batches: (number | string)[]) => divide(hosts, batches).map(({ length }) => length);
+  t.same(sizes([1, '50%', '100%']), [1, 4, 5]);
+  t.same(sizes([3]), [3, 7], 'all hosts, also when nobody says so');
+  t.same(sizes([20]), [10]);
+  t.same(sizes(['5%', '10%', '100%']), [1, 9], 'a batch that is done already is none');
+  t.same(divide([], [1]), []);
+});
+
+t.test('a deploy rehearses everywhere before it changes anything, and broken hosts come first', async (t) => {
+  const plan = planDeploy({ release: 'r2', hosts: HOSTS, batches: [1, '100%'] });
+  t.same(plan.hosts, [
+    { name: 'h2', from: 'r1', to: 'r2', batch: 1 },
+    { name: 'h3', from: null, to: 'r2', batch: 2 },
+    { name: 'h1', from: 'r1', to: 'r2', batch: 2 },
+  ]);
+  t.same(show([...plan.stages]), [
+    ['preflight', 'preflight h2 r2', 'preflight h3 r2', 'preflight h1 r2'],
+    ['upload', 'upload h2 r2', 'upload h3 r2', 'upload h1 r2'],
+    ['rehearse', 'rehearse h2 r2', 'rehearse h3 r2', 'rehearse h1 r2'],
+    ['batch 1 of 2', 'configure h2 r2, migrate h2 r2, switch h2 r2, prove h2 r2'],
+    [
+      'batch 2 of 2',
+      'configure h3 r2, migrate h3 r2, switch h3 r2, prove h3 r2',
+      'configure h1 r2, migrate h1 r2, switch h1 r2, prove h1 r2',
+    ],
+    ['smoke', 'smoke h2 r2', 'smoke h3 r2', 'smoke h1 r2'],
+    ['commit', 'commit h2 r2', 'commit h3 r2', 'commit h1 r2'],
+    ['prune', 'prune h2 r2', 'prune h3 r2', 'prune h1 r2'],
+  ]);
+});
+
+t.test('an undo goes the same way back, and takes away what was never there', async (t) => {
+  const stages = planUndo({
+    release: 'r2',
+    hosts: [
+      { name: 'h3', to: null },
+      { name: 'h1', to: 'r1' },
+    ],
+  });
+  t.same(show(stages), [
+    ['undo h3', 'remove h3 , mark_bad h3 r2'],
+    ['undo h1', 'restore h1 r1, switch h1 r1, prove h1 r1, mark_bad h1 r2'],
+  ]);
+});
+
+t.test('a rollback sends and migrates nothing, and marks what it leaves', async (t) => {
+  const { stages } = planRollback({ release: 'r0', hosts: HOSTS.slice(0, 1), batches: [1] });
+  t.same(show([...stages]), [
+    ['preflight', 'preflight h1 r0'],
+    ['rehearse', 'rehearse h1 r0'],
+    ['batch 1 of 1', 'switch h1 r0, prove h1 r0'],
+    ['smoke', 'smoke h1 r0'],
+    ['commit', 'commit h1 r0'],
+    ['prune', 'prune h1 r0'],
+    ['mark what was left', 'mark_bad h1 r1'],
+  ]);
+});
