@@ -34,8 +34,11 @@ try {
 
 async function move(): Promise<void> {
   const show = createDisplay();
-  const { tables, frozenMs, unknownLimits } = await moveStore({ ...given, onProgress: show.progress });
-  show.end();
+  // Also where it fails: a bar that goes on keeps the process alive.
+  const { tables, frozenMs, unknownLimits } = await moveStore({
+    ...given,
+    onProgress: show.progress,
+  }).finally(show.end);
   console.table(
     tables.map(({ table, rows, digest }) => ({ table, rows, 'sha256 of both': digest.slice(0, 16) })),
   );

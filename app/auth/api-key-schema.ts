@@ -2,10 +2,15 @@
 
 import { z } from 'zod';
 import { isRfc3339, toRfc3339 } from '../kernel/clock.ts';
+import { PLAIN_TEXT, PLAIN_TEXT_FAULT } from '../kernel/plain-text.ts';
 import { type ApiKey, SCOPES } from './api-key.ts';
 
 const time = z.iso.datetime().meta({ example: '2026-01-31T12:00:00.000Z' });
-const name = z.string().min(1, 'expected at least 1 character').max(100, 'expected at most 100 characters');
+const name = z
+  .string()
+  .min(1, 'expected at least 1 character')
+  .max(100, 'expected at most 100 characters')
+  .regex(PLAIN_TEXT, PLAIN_TEXT_FAULT);
 const scopes = z.array(z.enum(SCOPES, `expected one of ${SCOPES.join(', ')}`));
 
 export const apiKeyBody = z

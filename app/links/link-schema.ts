@@ -5,6 +5,7 @@
 
 import { z } from 'zod';
 import { isRfc3339 } from '../kernel/clock.ts';
+import { PLAIN_TEXT, PLAIN_TEXT_FAULT } from '../kernel/plain-text.ts';
 import { wholeNumber } from '../kernel/whole-number.ts';
 import { findKeyFault, KEY_LENGTH_MAX } from './key.ts';
 import { CLICKS_MAX, LINK_STATUSES, REDIRECT_STATUSES } from './link.ts';
@@ -19,9 +20,6 @@ export const PAGE_LIMIT_MAX = 200;
 export const PAGE_LIMIT_DEFAULT = 50;
 export const SEARCH_LENGTH_MAX = 200;
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this refuses.
-const PLAIN_TEXT = /^[^\u0000-\u001f\u007f\u2028\u2029\p{Surrogate}]*$/u;
-
 /** One line of text: counted in UTF-16 units, as JSON Schema's maxLength nearly is, and kept in NFC. */
 function plainText(max: number, min = 0) {
   return (
@@ -33,7 +31,7 @@ function plainText(max: number, min = 0) {
       .refine((text) => text.length > max || text.normalize('NFC').length <= max, {
         error: `expected at most ${max} characters`,
       })
-      .regex(PLAIN_TEXT, 'control characters and broken Unicode are not allowed')
+      .regex(PLAIN_TEXT, PLAIN_TEXT_FAULT)
       .transform((text) => text.normalize('NFC'))
   );
 }

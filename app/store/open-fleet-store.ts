@@ -3,7 +3,9 @@
  * the links (copy.db), and its clicks on their way there (clicks.db). Redirects of known links need nothing but its own disk.
  */
 
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { DAY_MS } from '../clicks/visitor.ts';
 import { createFiller } from '../fleet/filler.ts';
 import { createFollower } from '../fleet/follower.ts';
@@ -12,6 +14,7 @@ import { createSaltKeeper } from '../fleet/salt-keeper.ts';
 import { createSharedLookup } from '../fleet/shared-links.ts';
 import { createShipper } from '../fleet/shipper.ts';
 import { within } from '../kernel/deadline.ts';
+import { StartError } from '../kernel/errors.ts';
 import { createPacer, inPortions } from '../kernel/portions.ts';
 import { createApiKeyStore } from './api-key-store.ts';
 import { createClickLog } from './click-log.ts';
@@ -22,6 +25,7 @@ import { createGroupCommit } from './group-commit.ts';
 import { createHostStateStore } from './host-state-store.ts';
 import { createLinkStore } from './link-store.ts';
 import { COPY_SCHEMA } from './migrations/migrations.ts';
+import { isFrozen } from './move/freeze.ts';
 import { createNearKeyStore } from './near-keys.ts';
 import { createChangeFeed } from './postgres/change-feed.ts';
 import { createClickInbox } from './postgres/click-inbox.ts';
@@ -60,6 +64,7 @@ const UNREACHABLE_AFTER_MS = 5000;
 /** Throws StartError with one sentence for the operator. */
 export async function openFleetStore(options: OpenFleetStoreOptions): Promise<Store> {
   const { dataDir, migrate, clock, random, randomBytes, databaseUrl, onTrouble } = options;
+  requireMoved(dataDir);
   const local = createSqliteDialect({ clock, random });
   const shared = await openPostgres({
     url: databaseUrl,
@@ -231,4 +236,24 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
     await closeAll();
     throw error;
   }
+}
+
+/** Clicks of links that only this host knows would be counted for those that have the same ids in the database. */
+function requireMoved(dataDir: string): void {
+  const path = join(dataDir, 'links.db');
+  if (!existsSync(path)) return;
+  const links = new Database(path, { readonly: true });
+  try {
+    if (isFrozen(links) || !hasLinks(links)) return;
+  } finally {
+    links.close();
+  }
+  throw new StartError(
+    `${path} has links that the database of DATABASE_URL does not know. Move them with \`npm run migrate:store\`, or give this host another DATA_DIR.`,
+  );
+}
+
+function hasLinks(links: Database.Database): boolean {
+  const hasTable = links.prepare("select 1 from sqlite_schema where name = 'links'").get() !== undefined;
+  return hasTable && links.prepare('select 1 from links limit 1').get() !== undefined;
 }

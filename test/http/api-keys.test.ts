@@ -75,6 +75,7 @@ t.test('a key that makes no sense is refused by field', async (t) => {
     [{ ...good, name: '' }, { name: 'expected at least 1 character' }],
     [{ ...good, name: 'x'.repeat(101) }, { name: 'expected at most 100 characters' }],
     [{ ...good, name: 5 }, { name: 'expected string' }],
+    [{ ...good, name: 'a\u0000b' }, { name: 'control characters and broken Unicode are not allowed' }],
     [{ ...good, scopes: [] }, { scopes: 'expected at least 1 scope' }],
     [{ ...good, scopes: ['admin', 'admin'] }, { scopes: 'expected each scope once' }],
     [{ ...good, scopes: ['links:read', 'root'] }, { 'scopes[1]': scope }],

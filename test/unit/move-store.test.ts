@@ -163,7 +163,7 @@ async function main(): Promise<void> {
       }
     });
     await t.rejects(moveStore(toMove(host, url)), { name: 'StartError', message: /have moved already/ });
-    await t.rejects(cancelMove(toMove(host, url)), { message: /cannot be undone without losing them/ });
+    await t.rejects(cancelMove(toMove(host, url)), { message: /A host has worked on the shared database/ });
   });
 
   await t.test('whatever ends it, and whatever is changed meanwhile, the next one goes on', async (t) => {
@@ -202,6 +202,8 @@ async function main(): Promise<void> {
     await t.rejects(moveStore(toMove(host, url, breakingOffAt('compare links'))), { message: 'broken off' });
     await moveStore(toMove(host, url));
     t.equal(await follow(host, 'many'), 503);
+    const other = await server.createDatabase(t);
+    await t.rejects(cancelMove(toMove(host, other)), { message: /were not moved to this database/ });
     await cancelMove(toMove(host, url));
     await cancelMove(toMove(host, url));
     t.equal(await follow(host, 'many'), 302);
@@ -209,6 +211,46 @@ async function main(): Promise<void> {
     await makeLink(host.ask, { key: 'spring', url: TARGET });
     t.match((await host.ask('GET', '/api/v1/links/few')).body, { max_clicks_used: 2 });
   });
+
+  await t.test('what a host has counted in the database is not given up by a cancellation', async (t) => {
+    const host = await startHost(t);
+    const url = await server.createDatabase(t);
+    await moveStore(toMove(host, url));
+    const after = await startHttp(t, { env: { DATABASE_URL: url }, clock: systemClock as never });
+    t.equal(await follow(after, 'few'), 302);
+    await t.rejects(cancelMove(toMove(host, url)), { message: /A host has worked on the shared database/ });
+    t.equal(await follow(host, 'few'), 503, 'so that its limit is not used twice');
+  });
+
+  await t.test('of two moves at once one is told to wait', async (t) => {
+    const host = await startHost(t);
+    const url = await server.createDatabase(t);
+    let second: Promise<unknown> = Promise.resolve();
+    await moveStore(
+      toMove(host, url, ({ step }) => {
+        if (step === 'move links') second = moveStore(toMove(host, url)).catch((error: unknown) => error);
+      }),
+    );
+    t.match(await second, { name: 'StartError', message: /Another move of these files is under way/ });
+    t.match(await cancelMove(toMove(host, url)), undefined);
+  });
+
+  await t.test(
+    'a host with links of its own does not start on a database that does not know them',
+    async (t) => {
+      const host = await startHost(t);
+      await host.stop();
+      const url = await server.createDatabase(t);
+      const start = () =>
+        startHttp(t, { dataDir: host.dataDir, env: { DATABASE_URL: url }, clock: systemClock as never });
+      await t.rejects(start(), {
+        name: 'StartError',
+        message: /has links that the database of DATABASE_URL does not know/,
+      });
+      await moveStore(toMove(host, url));
+      t.equal(await follow(await start(), 'autumn'), 302);
+    },
+  );
 
   await t.test('no host starts on a database that is being filled', async (t) => {
     const host = await startHost(t);

@@ -31,7 +31,7 @@ import {
   thawLinks,
 } from './freeze.ts';
 import { closeMoveLog, isBeingFilled, openMoveLog } from './move-log.ts';
-import { type Snapshot, takeSnapshot } from './snapshot.ts';
+import { dropSnapshot, type Snapshot, takeSnapshot } from './snapshot.ts';
 import { readShape, type TableShape } from './table-shape.ts';
 
 export interface MoveOptions {
@@ -88,6 +88,7 @@ export async function moveStore(options: MoveOptions): Promise<MoveReport> {
   const files = openFiles(dataDir);
   const closers: (() => unknown)[] = [files.close];
   try {
+    closers.push(lockMove(dataDir));
     const shared = await openShared(options);
     closers.push(shared.close);
     if (isFrozen(files.links) && !(await isBeingFilled(shared.db, shared.links))) {
@@ -164,20 +165,50 @@ const CLICK_NAMES: ReadonlySet<string> = new Set([...CLICK_TABLES, ...LIVE_TABLE
 /** Gives the host back what a move took from it. Throws StartError where links were changed in the shared database meanwhile. */
 export async function cancelMove(options: Omit<MoveOptions, 'onProgress'>): Promise<void> {
   const files = openFiles(options.dataDir);
+  const closers: (() => unknown)[] = [files.close];
   try {
+    closers.push(lockMove(options.dataDir));
     const shared = await openShared(options);
-    const lastThere = await readSharedSeq(shared.db).finally(shared.close);
-    if (lastThere > readLastSeq(files.links)) {
-      throw new StartError(
-        'Links were made or changed in the shared database since the move: it cannot be undone without losing them.',
-      );
-    }
+    closers.push(shared.close);
+    await requireUnused(shared, files);
     thawLinks(files.links);
     giveLimitsBack(files.clicks);
     files.clicks.exec('update segments set shipped_to = 0');
+    dropSnapshot(options.dataDir);
   } finally {
-    files.close();
+    for (const close of closers.toReversed()) await close();
   }
+}
+
+/** Throws StartError where the database is another one than that of the move, or a host has worked on it. */
+async function requireUnused({ db, links }: OpenPostgres, files: Files): Promise<void> {
+  if (await isBeingFilled(db, links)) return;
+  const last = readLastSeq(files.links);
+  const lastThere = await readSharedSeq(db);
+  if (lastThere < last) throw new StartError('These files were not moved to this database.');
+  if (lastThere > last || (await hasNumber(db))) {
+    throw new StartError(
+      'A host has worked on the shared database since the move: it cannot be undone without losing what was changed and counted there.',
+    );
+  }
+}
+
+/** A database is given its number by the first host that starts on it. */
+async function hasNumber(db: Kysely<Tables>): Promise<boolean> {
+  const number = db.selectFrom('sequences').select('value').where('name', '=', 'database');
+  return (await number.executeTakeFirst()) !== undefined;
+}
+
+/** Held by SQLite, so that it goes with its process. Throws StartError where somebody else has it. */
+function lockMove(dataDir: string): () => void {
+  const db = new Database(join(dataDir, 'moving.lock'), { timeout: 0 });
+  try {
+    db.exec('begin exclusive');
+  } catch (error) {
+    db.close();
+    throw new StartError('Another move of these files is under way. Let it end first.', { cause: error });
+  }
+  return () => db.close();
 }
 
 interface Files {

@@ -52,8 +52,13 @@ export async function takeSnapshot(dataDir: string, onBytes: OnBytes): Promise<S
       links.close();
       clicks.close();
     },
-    remove: () => rmSync(folder, { recursive: true, force: true }),
+    remove: () => dropSnapshot(dataDir),
   };
+}
+
+/** What is there of one. */
+export function dropSnapshot(dataDir: string): void {
+  rmSync(join(dataDir, 'moving'), { recursive: true, force: true });
 }
 
 function requireRoom(dataDir: string): void {

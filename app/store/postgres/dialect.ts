@@ -24,7 +24,8 @@ const LOCK_MS = 5000;
 const STATEMENT_MS = 10_000;
 
 export function createPostgresDialect(lock: WriteLock): Dialect {
-  const begin = `begin; set local lock_timeout = ${LOCK_MS}; set local statement_timeout = ${STATEMENT_MS};
+  // What is read behind the lock has to be as of then, whatever the database does otherwise.
+  const begin = `begin isolation level read committed; set local lock_timeout = ${LOCK_MS}; set local statement_timeout = ${STATEMENT_MS};
     set local idle_in_transaction_session_timeout = ${SILENT_MS};
     select pg_advisory_xact_lock(${LOCK_NUMBERS[lock]})`;
 

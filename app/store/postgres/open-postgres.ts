@@ -75,7 +75,8 @@ export async function openPostgres({
       .values({ name: 'made_at_seq', value: 0 })
       .onConflict((conflict) => conflict.column('name').doNothing())
       .execute();
-    // Who has a copy of it knows it by this.
+    // Who has a copy of it knows it by this. Who fills it is no host.
+    if (mayBeFilled) return;
     await bare
       .insertInto('sequences')
       .values({ name: 'database', value: sql`floor(random() * ${sql.lit(Number.MAX_SAFE_INTEGER)})` })
