@@ -265,6 +265,9 @@ async function main(): Promise<void> {
       name: 'StartError',
       message: /Another move fills this database/,
     });
+    await cancelMove(toMove(host, url));
+    t.notOk(existsSync(join(host.dataDir, 'moving')), 'a move may be given up in the middle');
+    await makeLink(host.ask, { key: 'spring', url: TARGET });
   });
 
   await t.test('where it must not begin it says why', async (t) => {

@@ -39,6 +39,7 @@ await t.test('errors that pass by themselves are told as unavailable, all others
     [new Error('Query read timeout'), /did not answer in time/],
     [new Error('Connection terminated unexpectedly'), /cannot be reached/],
     [Object.assign(new Error('no'), { code: 'ECONNREFUSED' }), /cannot be reached/],
+    [Object.assign(new Error('no'), { code: 'EAI_AGAIN' }), /cannot be reached/],
   ];
   for (const [error, sentence] of sentences) {
     const translated = translatePostgresError(error) as Error;
@@ -51,6 +52,7 @@ await t.test('errors that pass by themselves are told as unavailable, all others
     serverError('42P01'),
     noCode,
     new Error('a bug'),
+    Object.assign(new Error('a bug'), { code: 'ERR_INVALID_ARG_TYPE' }),
     'text',
     null,
   ]) {

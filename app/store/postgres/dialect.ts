@@ -167,7 +167,8 @@ function sentenceOf(error: Error): string | null {
 /** Of sockets, which have codes, and of the driver, which has sentences. */
 function isOfConnection(error: Error & { code?: unknown }): boolean {
   return (
-    /^(?:E[A-Z]+)$/.test(String(error.code)) ||
+    // Such as ECONNREFUSED and EAI_AGAIN; those that begin with ERR_ are mistakes of ours.
+    /^E(?!RR_)[A-Z_]+$/.test(String(error.code)) ||
     /^(?:Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed)/.test(
       error.message,
     )
