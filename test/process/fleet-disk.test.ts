@@ -2,16 +2,15 @@
 // not shipped yet, which /metrics tells. PROVE=1: 50 kills, else 4.
 
 import { rmSync } from 'node:fs';
-import pg from 'pg';
 import t, { type Test } from 'tap';
 import { findWrong, makeLinks, sumOf } from '../support/click-proof.ts';
-import { startPostgres } from '../support/postgres.ts';
+import { query, startPostgres } from '../support/postgres.ts';
 import { IS_PROOF } from '../support/property.ts';
 import { type RedirectLoad, startRedirectLoad } from '../support/redirect-load.ts';
 import { buildRelease } from '../support/release.ts';
 import { requireCommand } from '../support/requirement.ts';
 import { createSeededRandom, pickInteger, type Random } from '../support/seed.ts';
-import { startServer } from '../support/server-process.ts';
+import { startServer, untilKeyWorks } from '../support/server-process.ts';
 import { ask, makeFolder } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
@@ -20,16 +19,6 @@ const MOMENT_MS = { min: 50, max: 1500 };
 const LINKS = 200;
 const CONNECTIONS = 16;
 const SETTLED_WITHIN_MS = 120_000;
-
-async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query(text)).rows;
-  } finally {
-    await client.end();
-  }
-}
 
 async function countShipped(databaseUrl: string): Promise<Map<string, number>> {
   const rows = await query(
@@ -61,6 +50,7 @@ async function main(t: Test): Promise<void> {
     const databaseUrl = await server.createDatabase(t);
     const options = { dataDir: makeFolder(t), release, env: { DATABASE_URL: databaseUrl } };
     let host = await startServer(t, options);
+    await untilKeyWorks(host);
     const { keys } = await makeLinks(host.url, LINKS);
     const answered = new Map<string, number>();
     const inFlight = new Map<string, number>();
@@ -92,6 +82,7 @@ async function main(t: Test): Promise<void> {
     const dataDir = makeFolder(t);
     const options = { dataDir, release, env: { DATABASE_URL: databaseUrl } };
     const host = await startServer(t, options);
+    await untilKeyWorks(host);
     const { keys } = await makeLinks(host.url, LINKS);
     const load = startLoad(host.url, { keys, random });
     await until('some clicks are shipped', async () => sumOf(await countShipped(databaseUrl)) > 1000, 60_000);

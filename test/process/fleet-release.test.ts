@@ -8,7 +8,7 @@ import { LINK_SCHEMA } from '../../app/store/migrations/migrations.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { buildRelease } from '../support/release.ts';
 import { requireCommand } from '../support/requirement.ts';
-import { type RunningServer, startServer } from '../support/server-process.ts';
+import { type RunningServer, startServer, untilKeyWorks } from '../support/server-process.ts';
 import { ask, makeFolder } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
@@ -35,8 +35,15 @@ async function main(t: Test): Promise<void> {
   const [now, next] = [await buildRelease(t), await buildNextRelease(t)];
   const folders = [makeFolder(t), makeFolder(t)];
   const env = { DATABASE_URL: url };
-  const start = (host: number, release: string, more: Record<string, string> = {}) =>
-    startServer(t, { dataDir: folders[host] as string, release, env: { ...env, ...more } });
+  const start = async (host: number, release: string, more: Record<string, string> = {}) => {
+    const started = await startServer(t, {
+      dataDir: folders[host] as string,
+      release,
+      env: { ...env, ...more },
+    });
+    await untilKeyWorks(started);
+    return started;
+  };
   const hosts: RunningServer[] = [await start(0, now), await start(1, now)];
   const targets = new Map<string, string>();
   let clicks = 0;

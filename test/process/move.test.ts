@@ -5,13 +5,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join, resolve } from 'node:path';
 import Database from 'better-sqlite3';
-import pg from 'pg';
 import t, { type Test } from 'tap';
 import { SEGMENT_SIZE, WORD_KINDS } from '../../app/store/click-rows.ts';
 import { seedManyLinks } from '../../scripts/bench/seed.ts';
 import { readLedger } from '../support/click-proof.ts';
 import { startFleetLoad } from '../support/fleet-load.ts';
-import { startPostgres } from '../support/postgres.ts';
+import { query, startPostgres } from '../support/postgres.ts';
 import { IS_PROOF } from '../support/property.ts';
 import { buildRelease } from '../support/release.ts';
 import { requireCommand } from '../support/requirement.ts';
@@ -98,16 +97,6 @@ function startMove(t: Test, dataDir: string, url: string): RunningMove {
     await exit;
   });
   return { child, exit, output: () => output };
-}
-
-async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query(text)).rows;
-  } finally {
-    await client.end();
-  }
 }
 
 /** Ends a move without warning, somewhere in a table. */

@@ -4,6 +4,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
+import pg from 'pg';
 import type { Test } from 'tap';
 import * as server from '../../scripts/postgres-server.ts';
 
@@ -54,4 +55,15 @@ async function startOwn(t: Test): Promise<server.PostgresServer> {
   });
   await own.start();
   return own;
+}
+
+/** On a connection of its own. */
+export async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query(text)).rows;
+  } finally {
+    await client.end();
+  }
 }

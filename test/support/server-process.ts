@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { join, resolve } from 'node:path';
 import type { Test } from 'tap';
 import { withoutTap } from './run-node.ts';
-import { ADMIN_KEY, BASE_URL } from './service.ts';
+import { ADMIN_KEY, ask, BASE_URL } from './service.ts';
 import { until } from './until.ts';
 
 export interface ServerOptions {
@@ -138,6 +138,11 @@ export function watch(t: Test, child: ChildProcess): ServerProcess {
 export async function startServer(t: Test, options: ServerOptions): Promise<RunningServer> {
   const server = spawnServer(t, options);
   return { ...server, ...(await untilListening(server)) };
+}
+
+/** The key of the tests is made once the ports are open, in a database that may be a moment away. */
+export async function untilKeyWorks({ url }: Pick<RunningServer, 'url'>): Promise<void> {
+  await until('its key works', async () => (await ask('GET', `${url}/api/v1/links?limit=1`)).status === 200);
 }
 
 export async function untilListening(
