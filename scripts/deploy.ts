@@ -6,31 +6,29 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { openJournal } from '../devops/audit/journal.ts';
-import type { HostFacts } from '../devops/host/inspect.ts';
 import { connect } from '../devops/inventory/connect.ts';
 import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
 import { fetchSecrets } from '../devops/manifest/secrets.ts';
 import { createTextReporter, type Reporter } from '../devops/output/reporter.ts';
-import type { Archive } from '../devops/release/archive.ts';
 import { buildRelease, findRelease, type Release } from '../devops/release/build-release.ts';
 import { BuildError } from '../devops/release/npm.ts';
 import { buildTool } from '../devops/release/tool.ts';
-import type { HostClient } from '../devops/remote/host-client.ts';
 import { EXIT, runDeploy } from '../devops/roll/deploy.ts';
 import { findRollbackTarget, RollbackError } from '../devops/roll/find-rollback-target.ts';
-import { planDeploy, planRollback } from '../devops/roll/plan.ts';
+import { planFor, survey, UnreachableError } from '../devops/roll/survey.ts';
 import { TransportError } from '../devops/transport/transport.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'fleetlink');
 const STATE = join(process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state'), 'fleetlink');
 const TARGET = { platform: process.platform, arch: process.arch };
-const USAGE = `npm run deploy -- --env NAME [--check] [--release ID] [--allow-dirty]
-npm run rollback -- --env NAME [--check] [--to ID]`;
+const USAGE = `npm run deploy -- --env NAME [--check] [--release ID] [--except HOST] [--allow-dirty]
+npm run rollback -- --env NAME [--check] [--to ID] [--except HOST]`;
 
 process.exitCode = await main().catch((error: unknown) => {
   if (error instanceof ManifestError) return end(EXIT.usage, error.message);
-  if (error instanceof RollbackError) return end(EXIT.refused, error.message);
+  if (error instanceof RollbackError || error instanceof UnreachableError)
+    return end(EXIT.refused, error.message);
   if (error instanceof BuildError || error instanceof TransportError) return end(EXIT.failed, error.message);
   throw error;
 });
@@ -48,19 +46,25 @@ async function main(): Promise<number> {
   });
   const tool = await buildTool(CACHE, join(ROOT, 'devops/host'));
   const built = options.rollback ? null : await build(options, reporter);
-  const { root, clients, close } = connect({ manifest, tool, variables: process.env });
+  const { root, clients, close } = connect({
+    manifest,
+    except: options.except,
+    tool,
+    variables: process.env,
+  });
   try {
-    const factsBefore = await readFacts(clients.values(), {
+    const factsBefore = await survey(clients, {
       base: options.check ? null : (built?.base ?? null),
-      reporter,
+      onNote: reporter.note,
     });
     const release = built ?? { ...TARGET, id: options.to ?? findRollbackTarget([...factsBefore.values()]) };
-    const hosts = [...clients.keys()].map((name) => {
-      const facts = factsBefore.get(name);
-      return { name, current: facts?.current ?? null, isHealthy: (facts?.readyz ?? null) !== null };
+    const plan = planFor({
+      manifest,
+      release: release.id,
+      names: clients.keys(),
+      facts: factsBefore,
+      isRollback: options.rollback,
     });
-    const toPlan = options.rollback ? planRollback : planDeploy;
-    const plan = toPlan({ release: release.id, hosts, batches: manifest.deploy.batches });
     reporter.plan(plan);
     if (options.check) {
       reporter.stages(plan);
@@ -102,27 +106,6 @@ function build(
   });
 }
 
-/** Of hosts that can be asked: one without a base has nothing to say. */
-async function readFacts(
-  clients: Iterable<HostClient>,
-  { base, reporter }: { base: Archive | null; reporter: Reporter },
-): Promise<Map<string, HostFacts>> {
-  const facts = new Map<string, HostFacts>();
-  await Promise.all(
-    [...clients].map(async (client) => {
-      if (!(await client.hasBase())) {
-        if (base === null) return;
-        reporter.note(
-          `${client.name}  gets Node and PM2, ${((await client.sendBase(base)) / 1e6).toFixed(1)} MB`,
-        );
-      }
-      await client.sendTool();
-      facts.set(client.name, await client.call<HostFacts>('inspect'));
-    }),
-  );
-  return facts;
-}
-
 /** The first Ctrl-C ends the deploy between two steps, the second one at once. */
 function listenForInterrupts(reporter: Reporter): () => boolean {
   let interrupts = 0;
@@ -147,6 +130,7 @@ function readArguments() {
         release: { type: 'string' },
         rollback: { type: 'boolean', default: false },
         to: { type: 'string' },
+        except: { type: 'string', multiple: true, default: [] },
         'allow-dirty': { type: 'boolean', default: false },
       },
     });

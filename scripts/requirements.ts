@@ -19,6 +19,8 @@ export const requirements: readonly Requirement[] = [
   { command: 'initdb', debian: 'postgresql', suites: 'hosts that share a database' },
   { command: 'sshd', debian: 'openssh-server', suites: 'hosts over SSH' },
   { command: 'ip', debian: 'iproute2', suites: 'hosts whose network is cut' },
+  { command: 'tini', debian: 'tini', suites: 'deploys to hosts of their own' },
+  { command: 'haproxy', debian: 'haproxy', suites: 'deploys behind a balancer' },
 ];
 
 // Daemons such as sshd live where an ordinary user's PATH does not look, and PostgreSQL in a folder for each version.

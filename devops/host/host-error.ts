@@ -10,6 +10,7 @@ export type HostErrorCode =
   | 'unhealthy'
   | 'pm2_failed'
   | 'refused'
+  | 'floor'
   | 'internal';
 
 export class HostError extends Error {

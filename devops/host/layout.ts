@@ -34,7 +34,7 @@ export function layoutOf(root: string): Layout {
   return {
     root,
     node: at('base', 'current', 'bin', 'node'),
-    pm2: at('base', 'current', 'pm2', 'node_modules', 'pm2', 'bin', 'pm2'),
+    pm2: at('base', 'current', 'pm2', 'node_modules', 'pm2', 'index.js'),
     pm2Home: at('pm2'),
     layers: at('layers'),
     releases: at('releases'),

@@ -1,15 +1,20 @@
 /**
- * What a host does for a deploy. One request in, on standard input: a line of JSON, then what belongs to it. Lines of JSON out: the
- * last one is the answer. It comes with the deploy and runs on the Node of the host, with nothing but Node's own modules.
+ * What a host does for a deploy. It comes with the deploy and runs on the Node of the host, with nothing but Node's own modules and PM2.
  *
  *   {"root": "/opt/fleetlink", "verb": "switch", "claim": {…}, "args": {…}} ─▶ {"ok": …} | {"error": {"code", "message", "evidence"}}
+ *
+ * `serve`: lines of such requests on standard input, each with an `id` that its answer has too. Else one request, and behind its line what
+ * belongs to it.
  */
 
 import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { PassThrough, type Readable } from 'node:stream';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { PassThrough, Readable } from 'node:stream';
+import { drain, endDrain } from './drain.ts';
 import {
   type Configuration,
+  managementPortOf,
   readServiceEnvironment,
   restoreServiceEnvironment,
   writeServiceEnvironment,
@@ -27,6 +32,7 @@ import {
   underLeaseFor,
 } from './lease.ts';
 import { deleteService } from './pm2.ts';
+import { readReadyz } from './probe.ts';
 import { assembleRelease, type IncomingLayer, prune, type ReleaseParts, receiveLayer } from './receive.ts';
 import { migrate, type Rehearsal, rehearse } from './shadow.ts';
 import { smoke } from './smoke.ts';
@@ -46,6 +52,7 @@ type Verb = (layout: Layout, args: never, body: Readable) => unknown;
 /** May be asked by anybody, at any time. */
 const OPEN: Readonly<Record<string, Verb>> = {
   inspect: (layout) => inspect(layout),
+  readyz: (layout) => readReadyz(managementPortOf(readServiceEnvironment(layout))),
   environment: (layout) => readServiceEnvironment(layout),
   logs: (layout, { lines }: { lines: number }) => readTail(layout, lines),
   acquire: (layout, asked: Pick<Lease, 'deploy' | 'holder' | 'doing'>) => acquireLease(layout, asked),
@@ -66,6 +73,8 @@ const LOCKED: Readonly<Record<string, Verb>> = {
   restore: (layout, { deploy }: { deploy: string }) => restoreServiceEnvironment(layout, deploy),
   migrate: (layout, { release }: { release: string }) =>
     migrate(layout, release, { ...readServiceEnvironment(layout), MIGRATE: 'auto' }),
+  drain: (layout, asked: { withinMs: number }) => drain(layout, asked),
+  undrain: (layout, asked: { reasonsBefore: string[] }) => endDrain(layout, asked),
   switch: (layout, asked: Switch) => switchTo(layout, asked),
   remove: (layout) => remove(layout),
   commit: (layout, committed: { release: string; deploy: string }) =>
@@ -98,6 +107,7 @@ function appendJournal(layout: Layout, deploy: string, lines: readonly string[])
 
 async function answer({ root, verb, claim, args }: Request, body: Readable): Promise<unknown> {
   const layout = layoutOf(root);
+  limitEnvironment(layout);
   const open = OPEN[verb];
   if (open !== undefined) return open(layout, args as never, body);
   if (claim === undefined) throw new HostError('refused', `${verb} needs a lease.`);
@@ -111,6 +121,45 @@ async function answer({ root, verb, claim, args }: Request, body: Readable): Pro
   const locked = LOCKED[verb];
   if (locked === undefined) throw new HostError('refused', `This host does not know how to ${verb}.`);
   return underLeaseFor(layout, claim, async () => locked(layout, args as never, body));
+}
+
+/** What PM2 is given it hands to the service and keeps: so there is nothing in it that is not meant for that. */
+function limitEnvironment({ root, node, pm2Home }: Layout): void {
+  for (const name of Object.keys(process.env)) delete process.env[name];
+  Object.assign(process.env, {
+    PATH: `${dirname(node)}:/usr/local/bin:/usr/bin:/bin`,
+    HOME: root,
+    PM2_HOME: pm2Home,
+    FLEETLINK_ROOT: root,
+  });
+}
+
+/** Answers each line that comes, several at a time, until no more can come. */
+async function serve(input: Readable): Promise<void> {
+  const atWork = new Set<Promise<void>>();
+  for await (const line of createInterface({ input })) {
+    const { id, ...request } = JSON.parse(line) as Request & { readonly id: number };
+    const work = reply(request, Readable.from([])).then((result) => {
+      process.stdout.write(`${JSON.stringify({ id, ...result })}\n`);
+      atWork.delete(work);
+    });
+    atWork.add(work);
+  }
+  await Promise.all(atWork);
+}
+
+/** One request, and what belongs to it. */
+async function answerOnce(input: Readable): Promise<void> {
+  const { request, body } = await readRequest(input);
+  process.stdout.write(`${JSON.stringify(await reply(request, body))}\n`);
+}
+
+async function reply(request: Request, body: Readable): Promise<object> {
+  try {
+    return { ok: (await answer(request, body)) ?? null };
+  } catch (error) {
+    return { error: describe(error) };
+  }
 }
 
 /** The first line of a stream, and what comes behind it. */
@@ -146,11 +195,7 @@ function describe(error: unknown): Pick<HostError, 'code' | 'message' | 'evidenc
 
 // Files of the host are for its own user.
 process.umask(0o027);
-let last: unknown;
-try {
-  const { request, body } = await readRequest(process.stdin);
-  last = { ok: (await answer(request, body)) ?? null };
-} catch (error) {
-  last = { error: describe(error) };
-}
-process.stdout.write(`${JSON.stringify(last)}\n`, () => process.exit(0));
+// Who started it may be gone; what was begun is ended all the same.
+process.stdout.on('error', () => undefined);
+await (process.argv[2] === 'serve' ? serve(process.stdin) : answerOnce(process.stdin));
+process.stdout.write('', () => process.exit(0));

@@ -3,9 +3,8 @@
  * says ✓ and ends the old one (measured); so everything here is asked again afterwards.
  */
 
-import { execFile } from 'node:child_process';
-import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
 
@@ -21,70 +20,127 @@ export interface ServiceProcess {
 const APP = 'fleetlink';
 /** Longer than the slowest reload: 30 s until it is ready, 35 s until the old one is gone. */
 const ANSWER_MS = 90_000;
+const LOOK_EVERY_MS = 100;
+
+/** Of PM2's own commands, those that are needed. */
+interface Pm2 {
+  connect(done: Done<void>): void;
+  disconnect(): void;
+  list(done: Done<readonly Listed[]>): void;
+  start(file: string, done: Done<unknown>): void;
+  restart(file: string, options: object, done: Done<unknown>): void;
+  reload(file: string, options: object, done: Done<unknown>): void;
+  delete(name: string, done: Done<unknown>): void;
+  dump(isForced: boolean, done: Done<unknown>): void;
+}
+
+type Done<T> = (error: unknown, result: T) => void;
+
+interface Listed {
+  readonly name: string;
+  /** Of one that is being replaced a text. */
+  readonly pm_id: number | string;
+  readonly pid: number;
+  readonly pm2_env: { readonly status: string; readonly restart_time: number; readonly pm_uptime: number };
+}
 
 /** Null: PM2 does not know the service. */
-export async function readService(layout: Layout): Promise<ServiceProcess | null> {
-  const text = await pm2(layout, ['jlist']);
-  // Behind what it says of itself, such as that its daemon was started.
-  const list = text.split('\n').findLast((line) => line.startsWith('[{') || line.startsWith('[]')) ?? '';
-  const apps = JSON.parse(list) as {
-    name: string;
-    pid: number;
-    pm2_env: { status: string; restart_time: number; pm_uptime: number };
-  }[];
-  const app = apps.find(({ name }) => name === APP);
+export function readService(layout: Layout): Promise<ServiceProcess | null> {
+  return withPm2(layout, 'list', find);
+}
+
+async function find(pm2: Pm2): Promise<ServiceProcess | null> {
+  const apps = await told<readonly Listed[]>((done) => pm2.list(done));
+  const app = apps.find(({ name, pm_id: id }) => name === APP && typeof id === 'number');
   if (app === undefined) return null;
   const { status, restart_time: restarts, pm_uptime: startedAtMs } = app.pm2_env;
   return { pid: app.pid, status, restarts, startedAtMs };
 }
 
-/** Starts what is `current`, or lets it take over from what runs. */
-export async function startOrReload(layout: Layout): Promise<void> {
-  const running = await readService(layout);
+/**
+ * Starts what is `current`, or lets it take over from what runs. Meanwhile `onLook` is told now and then how the new process does: until
+ * it says that it is ready, or 30 s are over, the old one serves; and each time that it has to start, it starts what is `current` then.
+ */
+export function startOrReload(
+  layout: Layout,
+  onLook: (now: ServiceProcess) => void = () => undefined,
+): Promise<void> {
   const ecosystem = join(layout.current, 'ecosystem.config.cjs');
-  if (running === null) await pm2(layout, ['start', ecosystem]);
-  // One that waits between two starts is started at once.
-  else if (running.status !== 'online') await pm2(layout, ['restart', ecosystem, '--update-env']);
-  else await pm2(layout, ['reload', ecosystem, '--update-env']);
-  await pm2(layout, ['save', '--force']);
+  return withPm2(layout, 'reload', async (pm2) => {
+    const running = await find(pm2);
+    const started = told((done) => {
+      if (running === null) pm2.start(ecosystem, done);
+      // One that waits between two starts is started at once.
+      else if (running.status !== 'online') pm2.restart(ecosystem, { updateEnv: true }, done);
+      else pm2.reload(ecosystem, { updateEnv: true }, done);
+    });
+    await lookUntil(started, async () => {
+      const now = await find(pm2);
+      if (now !== null) onLook(now);
+    });
+    await told((done) => pm2.dump(true, done));
+  });
 }
 
-export async function deleteService(layout: Layout): Promise<void> {
-  if ((await readService(layout)) !== null) await pm2(layout, ['delete', APP]);
+async function lookUntil(end: Promise<unknown>, look: () => Promise<void>): Promise<void> {
+  let isOver = false;
+  const over = end.finally(() => {
+    isOver = true;
+  });
+  while (!isOver) {
+    await Promise.race([over, new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))]);
+    if (!isOver) await look();
+  }
+  await over;
 }
 
-/** A short environment of its own: PM2 keeps what it is given, and hands it to the service. */
-async function pm2(layout: Layout, args: readonly string[]): Promise<string> {
-  const env = {
-    PATH: `${dirname(layout.node)}:/usr/local/bin:/usr/bin:/bin`,
-    HOME: layout.root,
-    PM2_HOME: layout.pm2Home,
-    FLEETLINK_ROOT: layout.root,
-  };
+export function deleteService(layout: Layout): Promise<void> {
+  return withPm2(layout, 'delete', async (pm2) => {
+    if ((await find(pm2)) !== null) await told((done) => pm2.delete(APP, done));
+  });
+}
+
+let last: Promise<unknown> = Promise.resolve();
+
+/** One after the other: there is one connection, which is opened for each, since its daemon may be another one by then. */
+function withPm2<T>(layout: Layout, what: string, work: (pm2: Pm2) => Promise<T>): Promise<T> {
+  const turn = last.then(async () => {
+    const pm2 = createRequire(layout.pm2)(layout.pm2) as Pm2;
+    try {
+      return await within(ANSWER_MS, async () => {
+        await told<void>((done) => pm2.connect(done));
+        return work(pm2);
+      });
+    } catch (error) {
+      throw new HostError('pm2_failed', `pm2 ${what} failed: ${messageOf(error)}`);
+    } finally {
+      pm2.disconnect();
+    }
+  });
+  last = turn.catch(() => undefined);
+  return turn;
+}
+
+function told<T>(ask: (done: Done<T>) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    ask((error, result) => (error ? reject(error) : resolve(result)));
+  });
+}
+
+async function within<T>(ms: number, work: () => Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`it gave no answer within ${ms / 1000} s`)), ms);
+  });
   try {
-    const { stdout } = await promisify(execFile)(
-      layout.node,
-      [layout.pm2, ...args, '--silent'].filter(isWanted(args)),
-      {
-        env,
-        cwd: layout.root,
-        timeout: ANSWER_MS,
-        maxBuffer: 16 * 1024 * 1024,
-      },
-    );
-    return stdout;
-  } catch (error) {
-    const {
-      stdout = '',
-      stderr = '',
-      message,
-    } = error as { stdout?: string; stderr?: string; message: string };
-    const said = `${stdout}\n${stderr}`.split('\n').filter((line) => line.trim() !== '');
-    throw new HostError('pm2_failed', `pm2 ${args[0]} failed: ${message.split('\n')[0]}`, said.slice(-15));
+    return await Promise.race([work(), late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
-/** `jlist` prints JSON, and nothing at all when it is silent. */
-function isWanted([command]: readonly string[]): (arg: string) => boolean {
-  return (arg) => command !== 'jlist' || arg !== '--silent';
+/** PM2 gives errors, arrays of them, and texts. */
+function messageOf(error: unknown): string {
+  if (Array.isArray(error)) return error.map(messageOf).join('; ');
+  return error instanceof Error ? error.message : String(error);
 }

@@ -3,6 +3,8 @@
  * Whatever does not start, does not become ready, lacks a library or breaks the data is found here, where nobody notices.
  *
  *   copy the databases ─▶ migrate the copy ─▶ the new release ─▶ the one of now, on what was migrated: the way back is open
+ *
+ * Of a database that hosts share the copy is a schema of its own, made by the release of now and without rows.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -15,6 +17,7 @@ import type { Environment } from './environment.ts';
 import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
 import { ask, poll, type Readyz } from './probe.ts';
+import { openScratchSchema, type ScratchSchema } from './scratch-schema.ts';
 
 export interface Rehearsed {
   readonly release: string;
@@ -25,13 +28,17 @@ export interface Rehearsed {
 
 export interface Rehearsal {
   readonly deploy: string;
-  /** In this order; the first one migrates the copy. */
-  readonly releases: readonly string[];
+  /** The name of this host in its environment. */
+  readonly host: string;
+  readonly release: string;
+  /** What runs now, if it is another one. */
+  readonly before: string | null;
   /** Of the service, as they are to be. */
   readonly variables: Environment;
 }
 
 const READY_WITHIN_MS = 30_000;
+const KEY_WITHIN_MS = 5000;
 const STOPPED_WITHIN_MS = 10_000;
 const LINES_KEPT = 15;
 const DATABASES = ['links.db', 'clicks.db'];
@@ -39,23 +46,33 @@ const DATABASES = ['links.db', 'clicks.db'];
 /** Throws HostError `boot_failed` or `unhealthy` with the last lines of the log.  */
 export async function rehearse(
   layout: Layout,
-  { deploy, releases, variables }: Rehearsal,
+  { deploy, host, release, before, variables }: Rehearsal,
 ): Promise<Rehearsed[]> {
   const folder = join(layout.shadow, deploy);
   const dataDir = join(folder, 'data');
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(dataDir, { recursive: true });
+  const { DATABASE_URL: databaseUrl } = variables;
+  let scratch: ScratchSchema | null = null;
   try {
-    const copiedBytes = copyDatabases(layout, { dataDir, with: releases[0] as string });
-    await migrate(layout, releases[0] as string, { ...variables, DATA_DIR: dataDir, MIGRATE: 'auto' });
+    const copiedBytes = copyDatabases(layout, { dataDir, with: release });
+    const copies: Record<string, string> = { ...variables, DATA_DIR: dataDir };
+    if (databaseUrl !== undefined) {
+      scratch = await openScratchSchema(databaseUrl, { host, release: layout.release(release) });
+      copies.DATABASE_URL = scratch.url;
+    }
+    const migrating = { ...copies, MIGRATE: 'auto' };
+    if (scratch !== null && before !== null) await migrate(layout, before, migrating);
+    await migrate(layout, release, migrating);
     const rehearsed: Rehearsed[] = [];
-    for (const release of releases) {
-      const readyMs = await tryOut(layout, { release, variables: { ...variables, DATA_DIR: dataDir } });
-      rehearsed.push({ release, readyMs, copiedBytes });
+    for (const one of before === null ? [release] : [release, before]) {
+      const readyMs = await tryOut(layout, { release: one, variables: copies });
+      rehearsed.push({ release: one, readyMs, copiedBytes });
     }
     return rehearsed;
   } finally {
     rmSync(folder, { recursive: true, force: true });
+    await scratch?.drop();
   }
 }
 
@@ -177,17 +194,26 @@ async function useIt(
 ): Promise<void> {
   const origin = `http://127.0.0.1:${port}`;
   const target = 'https://example.com/rehearsal';
-  const made = await ask(`${origin}/api/v1/links`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ url: target }),
-  });
-  const { key } = (await made.json()) as { key?: string };
+  const make = (): Promise<Response> =>
+    ask(`${origin}/api/v1/links`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${adminKey}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ url: target }),
+    });
+  // A service is ready for redirects a moment before it knows a key that is new.
+  const made = await poll(
+    async () => {
+      const answer = await make();
+      return answer.status === 401 ? null : answer;
+    },
+    { withinMs: KEY_WITHIN_MS },
+  );
+  const { key } = ((await made?.json()) ?? {}) as { key?: string };
   const followed = key === undefined ? null : await ask(`${origin}/${key}`);
-  if (made.status !== 201 || followed?.status !== 302 || followed.headers.get('location') !== target) {
+  if (made?.status !== 201 || followed?.status !== 302 || followed.headers.get('location') !== target) {
     throw new HostError(
       'unhealthy',
-      `${release} made a link with status ${made.status} and followed it with ${followed?.status ?? 'none'}.`,
+      `${release} made a link with status ${made?.status ?? 401} and followed it with ${followed?.status ?? 'none'}.`,
       child.lines().slice(-LINES_KEPT),
     );
   }

@@ -1,15 +1,22 @@
 /** Lets a release take over on this host, and proves that it did. */
 
-import { existsSync, readlinkSync, realpathSync } from 'node:fs';
-import { managementPortOf, readServiceEnvironment, writeDeployEnvironment } from './environment.ts';
+import { existsSync, realpathSync } from 'node:fs';
+import {
+  managementPortOf,
+  readServiceEnvironment,
+  restoreServiceEnvironment,
+  writeDeployEnvironment,
+} from './environment.ts';
 import { linkAtomically } from './files.ts';
 import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
 import { readService, type ServiceProcess, startOrReload } from './pm2.ts';
 import { poll, type Readyz, readReadyz } from './probe.ts';
+import { readCurrent } from './state.ts';
 import { readTail } from './tail.ts';
 
 export interface Switch {
+  readonly deploy: string;
   readonly release: string;
   readonly nonce: string;
 }
@@ -24,7 +31,7 @@ export interface Proof {
   readonly cwd: string;
 }
 
-export interface ProofOptions extends Switch {
+export interface ProofOptions extends Pick<Switch, 'release' | 'nonce'> {
   /** What was amiss before is no reason to go back. */
   readonly reasonsBefore: readonly string[];
   readonly oldPid: number | null;
@@ -34,23 +41,56 @@ export interface ProofOptions extends Switch {
 
 const READY_WITHIN_MS = 40_000;
 const GONE_WITHIN_MS = 40_000;
+/** Well before PM2 ends the old process whatever the new one does, which is after 30 s. */
+const HOPELESS_AFTER_MS = 20_000;
 /** One that starts this often in vain does not start. */
 const RESTARTS_MAX = 3;
 
-/** Moves `current`, and lets PM2 start what it names. Throws HostError `pm2_failed`, `missing`. */
+/**
+ * Moves `current`, and lets PM2 start what it names. Where that does not start, `current` is moved back while the old process still
+ * serves: what PM2 starts next is what ran before, and nobody notices. Throws HostError `pm2_failed`, `missing`, `unhealthy`.
+ */
 export async function switchTo(
   layout: Layout,
-  { release, nonce }: Switch,
+  { deploy, release, nonce }: Switch,
 ): Promise<{ readonly oldPid: number | null }> {
   if (!existsSync(layout.release(release)))
     throw new HostError('missing', `Release ${release} is not on this host.`);
   const before = await readService(layout);
-  writeDeployEnvironment(layout, { RELEASE_ID: release, DEPLOY_NONCE: nonce, MIGRATE: 'check' });
-  if (!existsSync(layout.current) || readlinkSync(layout.current) !== `releases/${release}`) {
-    linkAtomically(layout.current, `releases/${release}`);
+  const from = readCurrent(layout);
+  pointTo(layout, { release, nonce });
+  const isReplaced = before?.status === 'online' && from !== null && from !== release;
+  const startedAt = performance.now();
+  let failure: string | null = null;
+  await startOrReload(layout, (now) => {
+    if (!isReplaced || failure !== null) return;
+    failure = findFailure(before, now, performance.now() - startedAt);
+    if (failure === null) return;
+    restoreServiceEnvironment(layout, deploy);
+    pointTo(layout, { release: from, nonce });
+    if (now.pid !== 0 && now.pid !== before.pid && isRunning(now.pid)) process.kill(now.pid, 'SIGKILL');
+  });
+  if (failure !== null) {
+    throw new HostError(
+      'unhealthy',
+      `${release} did not take over: ${failure}. ${from} serves on.`,
+      readTail(layout),
+    );
   }
-  await startOrReload(layout);
   return { oldPid: before === null || before.pid === 0 ? null : before.pid };
+}
+
+function pointTo(layout: Layout, { release, nonce }: Pick<Switch, 'release' | 'nonce'>): void {
+  writeDeployEnvironment(layout, { RELEASE_ID: release, DEPLOY_NONCE: nonce, MIGRATE: 'check' });
+  if (readCurrent(layout) !== release) linkAtomically(layout.current, `releases/${release}`);
+}
+
+/** Null: it may still become ready. A reload counts as one restart. */
+function findFailure(before: ServiceProcess, now: ServiceProcess, ms: number): string | null {
+  if (now.restarts > before.restarts + 1) return 'its process ended before it was ready';
+  if (now.pid !== before.pid && ms > HOPELESS_AFTER_MS)
+    return `it was not ready within ${HOPELESS_AFTER_MS / 1000} s`;
+  return null;
 }
 
 /** Throws HostError `unhealthy` with the last lines of the log. */
@@ -102,8 +142,8 @@ function isProven(asked: ProofOptions, service: ServiceProcess, readyz: Readyz):
 }
 
 function listNewReasons({ reasonsBefore }: ProofOptions, { reasons }: Readyz): string[] {
-  // Its own doing: it is drained while it is replaced.
-  return reasons.filter((reason) => reason !== 'draining' && !reasonsBefore.includes(reason));
+  // Our own doing: it is drained while it is replaced.
+  return reasons.filter((reason) => reason !== 'drain' && !reasonsBefore.includes(reason));
 }
 
 function unproven(

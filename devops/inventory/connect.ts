@@ -2,6 +2,7 @@
 
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { ManifestError } from '../manifest/read-manifest.ts';
 import type { Manifest } from '../manifest/schema.ts';
 import type { Archive } from '../release/archive.ts';
 import { createHostClient, type HostClient } from '../remote/host-client.ts';
@@ -17,12 +18,15 @@ export interface Inventory {
 
 export interface ConnectOptions {
   readonly manifest: Manifest;
+  /** Names of hosts that are left alone. */
+  readonly except?: readonly string[];
   readonly tool: Archive;
   /** Of who deploys. */
   readonly variables: Readonly<Record<string, string | undefined>>;
 }
 
-export function connect({ manifest, tool, variables }: ConnectOptions): Inventory {
+/** Throws ManifestError for a name that no host has, and where none is left. */
+export function connect({ manifest, except = [], tool, variables }: ConnectOptions): Inventory {
   const root = expandHome(manifest.root);
   const ways: [name: string, transport: Transport][] =
     manifest.provider === 'local'
@@ -39,8 +43,12 @@ export function connect({ manifest, tool, variables }: ConnectOptions): Inventor
             proxyCommand: manifest.ssh.proxy_command,
           }),
         ]);
+  const unknown = except.filter((name) => !ways.some(([known]) => known === name));
+  if (unknown.length > 0) throw new ManifestError(`--except ${unknown.join(', ')}: there is no such host.`);
+  const kept = ways.filter(([name]) => !except.includes(name));
+  if (kept.length === 0) throw new ManifestError('No host is left to deploy to.');
   const clients = new Map(
-    ways.map(([name, transport]) => [name, createHostClient({ name, root, transport, tool })]),
+    kept.map(([name, transport]) => [name, createHostClient({ name, root, transport, tool })]),
   );
   return {
     root,

@@ -18,11 +18,9 @@ const variables = z.record(
   z.union([z.string(), z.number(), z.boolean()]).transform(String),
 );
 
-/** `1`, or a share of all hosts: `50%`. */
-const batch = z.union([
-  z.int().min(1),
-  z.string().regex(/^(?:[1-9]\d?|100)%$/, 'expected a number of hosts, or a share such as 50%'),
-]);
+/** Of all hosts: `50%`. */
+const share = z.string().regex(/^(?:[1-9]\d?|100)%$/, 'expected a number of hosts, or a share such as 50%');
+const batch = z.union([z.int().min(1), share]);
 
 const common = {
   /** Variables of the service (README, Configuration). */
@@ -32,6 +30,10 @@ const common = {
     .strictObject({
       /** How many hosts are changed together: the canary first. */
       batches: z.array(batch).min(1).default([1, '50%', '100%']),
+      /** So many hosts stay ready while others are changed, a number or a share of all; rounded down. */
+      floor: z.union([z.int().min(0), share]).default('50%'),
+      /** How long a host that is drained waits for its last request, at most. */
+      drain_seconds: z.number().min(0).max(600).default(20),
       /** For so long a new process may not start again before the next host is touched. */
       stable_seconds: z.number().min(0).max(600).default(2),
       /** What has to be free on a host, in megabytes. */

@@ -16,6 +16,8 @@ export interface Reporter {
   /** It failed before anything was switched. */
   untouched(): void;
   undone(hosts: readonly { readonly name: string; readonly to: string | null }[]): void;
+  /** To go on or back would breach the floor. */
+  held(): void;
   mixed(): void;
   interrupted(): void;
   recap(plan: Plan, entries: readonly Entry[]): void;
@@ -84,6 +86,10 @@ export function createTextReporter({ write, nowMs, environment }: TextReporterOp
       for (const { name, to } of hosts) write(`↺ ${name} is back at ${to ?? 'nothing'}\n`);
       write('The deploy failed and was undone.\n');
     },
+    held: () =>
+      write(
+        `It holds: every host stays as it is. Bring the others back, then go on: npm run deploy -- --env ${environment} --resume\n`,
+      ),
     mixed: () => write(`Not every host could be brought back. See: npm run status -- --env ${environment}\n`),
     interrupted: () =>
       write(`\nInterrupted between two steps. Go on: npm run deploy -- --env ${environment} --resume\n`),
@@ -105,10 +111,16 @@ export function createTextReporter({ write, nowMs, environment }: TextReporterOp
   };
 }
 
+function describeDrain(isDrained: boolean, quietMs: unknown): string {
+  if (!isDrained) return '  nothing answers there';
+  return typeof quietMs === 'number' ? `  last request after ${quietMs} ms` : '  requests come still';
+}
+
 /** The figures of a step that people look at. */
 function describe(evidence: unknown): string {
   if (evidence === null || typeof evidence !== 'object') return '';
-  const { sentBytes, freeMb, readyMs } = evidence as Record<string, unknown>;
+  const { sentBytes, freeMb, readyMs, isDrained, quietMs } = evidence as Record<string, unknown>;
+  if (typeof isDrained === 'boolean') return describeDrain(isDrained, quietMs);
   if (typeof sentBytes === 'number')
     return sentBytes === 0 ? '  nothing to send' : `  ${(sentBytes / 1e6).toFixed(1)} MB sent`;
   if (typeof freeMb === 'number') return `  ${freeMb} MB free`;

@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream';
 import type { Archive } from '../release/archive.ts';
 import { type Transport, TransportError } from '../transport/transport.ts';
 import { quote } from './quote.ts';
+import { openSession, type Reply, type Session } from './session.ts';
 
 export interface HostClient {
   readonly name: string;
@@ -19,6 +20,8 @@ export interface HostClient {
   sendBase(base: Archive): Promise<number>;
   /** Whether it was ever given a base. */
   hasBase(): Promise<boolean>;
+  /** Runs a line of shell, for what comes before the host's own program. Throws TransportError with what it said when it fails. */
+  run(script: string): Promise<string>;
   /** From now on calls carry this lease. */
   claim(claim: { readonly deploy: string; readonly epoch: number } | null): void;
   close(): Promise<void>;
@@ -33,7 +36,11 @@ export class HostFailure extends Error {
 
   constructor(
     host: string,
-    { code, message, evidence }: { code: string; message: string; evidence: readonly string[] },
+    {
+      code,
+      message,
+      evidence,
+    }: { readonly code: string; readonly message: string; readonly evidence: readonly string[] },
   ) {
     super(message);
     this.host = host;
@@ -60,22 +67,30 @@ export function createHostClient({
   const program = `${root}/tool/${tool.id}/main.js`;
   let lease: { deploy: string; epoch: number } | null = null;
 
+  let session: Session | null = null;
+
   async function call<T>(verb: string, args?: unknown, body?: Readable): Promise<T> {
-    const request = JSON.stringify({ root, verb, args, ...(lease !== null && { claim: lease }) });
+    const request = { root, verb, args, ...(lease !== null && { claim: lease }) };
+    const reply = body === undefined ? await converse(request) : await askOnce(request, body);
+    if ('error' in reply) throw new HostFailure(name, reply.error);
+    return reply.ok as T;
+  }
+
+  /** One that broke off is begun anew by whoever comes next. */
+  function converse(request: object): Promise<Reply> {
+    if (session?.isOpen !== true) session = openSession(name, transport, [node, program, 'serve']);
+    return session.ask(request, ANSWER_MS);
+  }
+
+  async function askOnce(request: object, body: Readable): Promise<Reply> {
     const { code, stdout, stderr } = await transport.run([node, program], {
-      input: [`${request}\n`, ...(body === undefined ? [] : [body])],
-      timeoutMs: body === undefined ? ANSWER_MS : SEND_MS,
+      input: [`${JSON.stringify(request)}\n`, body],
+      timeoutMs: SEND_MS,
     });
     const line = stdout.trimEnd().split('\n').at(-1) ?? '';
-    if (!line.startsWith('{')) {
-      const said = `${stdout}\n${stderr}`.split('\n').filter((text) => text.trim() !== '');
-      throw new TransportError(`${name} did not answer (${code}): ${said.at(-1) ?? 'it said nothing'}`);
-    }
-    const answer = JSON.parse(line) as
-      | { ok: T }
-      | { error: { code: string; message: string; evidence: string[] } };
-    if ('error' in answer) throw new HostFailure(name, answer.error);
-    return answer.ok;
+    if (line.startsWith('{')) return JSON.parse(line) as Reply;
+    const said = `${stdout}\n${stderr}`.split('\n').filter((text) => text.trim() !== '');
+    throw new TransportError(`${name} did not answer (${code}): ${said.at(-1) ?? 'it said nothing'}`);
   }
 
   /** Archives of what is needed before the host's own program runs: with sh and tar alone. */
@@ -111,9 +126,17 @@ export function createHostClient({
       const { code } = await transport.run(['sh', '-c', `test -x ${quote(node)}`], { timeoutMs: ANSWER_MS });
       return code === 0;
     },
+    async run(script) {
+      const { code, stdout, stderr } = await transport.run(['sh', '-c', script], { timeoutMs: ANSWER_MS });
+      if (code !== 0) throw new TransportError(`${name} said (${code}): ${stderr.trim()}`);
+      return stdout;
+    },
     claim(claim) {
       lease = claim;
     },
-    close: () => transport.close(),
+    async close() {
+      session?.close();
+      await transport.close();
+    },
   };
 }

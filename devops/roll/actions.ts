@@ -1,7 +1,9 @@
 /** What each step of a plan does on its host. Every one may be done twice. */
 
 import { createReadStream } from 'node:fs';
+import type { Drained } from '../host/drain.ts';
 import type { HostFacts } from '../host/inspect.ts';
+import type { Readyz } from '../host/probe.ts';
 import type { Rehearsed } from '../host/shadow.ts';
 import type { Proof } from '../host/switch.ts';
 import type { Manifest } from '../manifest/schema.ts';
@@ -19,14 +21,18 @@ export interface ActionDeps {
   readonly clients: ReadonlyMap<string, HostClient>;
   /** Of before this deploy. */
   readonly factsBefore: ReadonlyMap<string, HostFacts>;
+  /** So many other hosts are ready while one is changed. */
+  readonly floor: number;
   /** The variables of the service, with secrets. */
   readonly variables: Readonly<Record<string, string>>;
 }
 
+/** Somebody who was just changed may need a moment. */
+const FLOOR_WITHIN_MS = 15_000;
 const MB = 1024 * 1024;
 
 export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown> {
-  const { deploy, nonce, manifest, release, clients, factsBefore, variables } = deps;
+  const { deploy, nonce, manifest, release, clients, factsBefore, floor, variables } = deps;
   /** By host, of the process that the last switch replaced. */
   const oldPids = new Map<string, number | null>();
   const before = (host: string): HostFacts => factsBefore.get(host) as HostFacts;
@@ -57,20 +63,45 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     return { sentBytes };
   }
 
+  /** A host that serves nobody takes nothing away. Throws HostFailure `floor`. */
+  async function requireFloor(client: HostClient, others: readonly string[]): Promise<void> {
+    if (!isServing(await readReadyz(client))) return;
+    const deadlineMs = performance.now() + FLOOR_WITHIN_MS;
+    for (;;) {
+      const answers = await Promise.all(others.map((name) => readReadyz(clients.get(name) as HostClient)));
+      const ready = answers.filter(isServing).length;
+      if (ready >= floor) return;
+      if (performance.now() < deadlineMs) continue;
+      const message = `Only ${ready} of the other hosts are ready, and deploy.floor wants ${floor}: ${client.name} is not touched.`;
+      throw new HostFailure(client.name, { code: 'floor', message, evidence: [] });
+    }
+  }
+
   const ACTIONS: Readonly<Record<Action, (client: HostClient, step: Step) => Promise<unknown>>> = {
     preflight,
     upload,
     async rehearse(client) {
       const { current } = before(client.name);
-      const releases = [release.id, ...(current !== null && current !== release.id ? [current] : [])];
-      return client.call<Rehearsed[]>('rehearse', { deploy, releases, variables });
+      return client.call<Rehearsed[]>('rehearse', {
+        deploy,
+        host: client.name,
+        release: release.id,
+        before: current === release.id ? null : current,
+        variables,
+      });
     },
     configure: (client) => client.call('configure', { deploy, variables }),
     restore: (client) => client.call('restore', { deploy }),
     remove: (client) => client.call('remove'),
     migrate: (client, step) => client.call('migrate', { release: step.release }),
+    async drain(client, { others = [] }) {
+      await requireFloor(client, others);
+      return client.call<Drained>('drain', { withinMs: manifest.deploy.drain_seconds * 1000 });
+    },
+    undrain: (client) => client.call('undrain', { reasonsBefore: before(client.name).readyz?.reasons ?? [] }),
     async switch(client, step) {
       const switched = await client.call<{ oldPid: number | null }>('switch', {
+        deploy,
         release: step.release,
         nonce,
       });
@@ -97,6 +128,15 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     if (client === undefined) throw new Error(`There is no host ${step.host}.`);
     return ACTIONS[step.action](client, step);
   };
+}
+
+/** Null: it does not answer, or cannot be reached. */
+async function readReadyz(client: HostClient): Promise<Readyz | null> {
+  return client.call<Readyz | null>('readyz').catch(() => null);
+}
+
+function isServing(readyz: Readyz | null): boolean {
+  return readyz?.status === 'ready' || readyz?.status === 'degraded';
 }
 
 function send(client: HostClient, { id, sha256, file }: Archive): Promise<void> {

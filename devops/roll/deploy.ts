@@ -66,7 +66,7 @@ export async function runDeploy(options: DeployOptions): Promise<number> {
 
 async function rollOut(options: DeployOptions): Promise<number> {
   const { plan, reporter, journal, isInterrupted } = options;
-  const perform = createActions(options);
+  const perform = createActions({ ...options, floor: plan.floor });
   const run = (stages: Plan['stages']): Promise<Outcome> =>
     runStages(stages, { journal, perform, onEvent: reporter.event, isInterrupted });
   const outcome = await run(plan.stages);
@@ -79,12 +79,18 @@ async function rollOut(options: DeployOptions): Promise<number> {
     return EXIT.interrupted;
   }
   reporter.failed(outcome.failures);
+  if (outcome.failures.some(isHold)) {
+    reporter.held();
+    return EXIT.mixed;
+  }
   const touched = listTouched(options);
   if (touched.length === 0) {
     reporter.untouched();
     return outcome.failures.some(isRefusal) ? EXIT.refused : EXIT.failed;
   }
-  const undone = await run(planUndo({ release: plan.release, hosts: touched }));
+  const undone = await run(
+    planUndo({ release: plan.release, names: [...options.clients.keys()], hosts: touched }),
+  );
   if (undone.type === 'done') {
     reporter.undone(touched);
     return EXIT.undone;
@@ -96,6 +102,11 @@ async function rollOut(options: DeployOptions): Promise<number> {
 
 function isRefusal({ error }: StepFailure): boolean {
   return error instanceof HostFailure && error.code === 'refused';
+}
+
+/** To go on, or back, would leave fewer hosts than there have to be. */
+function isHold({ error }: StepFailure): boolean {
+  return error instanceof HostFailure && error.code === 'floor';
 }
 
 /** Hosts of which `current` may have been moved, the last one first. */

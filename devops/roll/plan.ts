@@ -2,7 +2,7 @@
  * What a deploy does, as data: stages one after the other, in each stage lanes side by side, in each lane steps one after the other. The
  * same value is printed by `--check`, run by the engine, and written to the journal.
  *
- *   lock ─▶ preflight ─▶ upload ─▶ rehearse ─▶ batch by batch: configure · migrate · switch · prove ─▶ commit ─▶ prune
+ *   lock ─▶ preflight ─▶ upload ─▶ rehearse ─▶ batch by batch: configure · migrate · drain · switch · prove · undrain ─▶ commit ─▶ prune
  */
 
 export type Action =
@@ -13,6 +13,8 @@ export type Action =
   | 'restore'
   | 'remove'
   | 'migrate'
+  | 'drain'
+  | 'undrain'
   | 'switch'
   | 'prove'
   | 'mark_bad'
@@ -27,6 +29,8 @@ export interface Step {
   readonly host: string;
   /** What it brings the host to. */
   readonly release: string;
+  /** Of a drain: the hosts that have to be ready meanwhile, as many of them as `floor`. */
+  readonly others?: readonly string[];
 }
 
 export interface Stage {
@@ -37,6 +41,8 @@ export interface Stage {
 export interface Plan {
   readonly release: string;
   readonly hosts: readonly PlannedHost[];
+  /** So many hosts are ready all the time, or no further one is touched. */
+  readonly floor: number;
   readonly stages: readonly Stage[];
 }
 
@@ -59,12 +65,15 @@ export interface PlanOptions {
   readonly release: string;
   readonly hosts: readonly HostNow[];
   readonly batches: readonly (number | string)[];
+  readonly floor: number | string;
 }
 
 /** Hosts that are broken come first: they cannot become worse, and the only healthy one is not touched before them. */
-export function planDeploy({ release, hosts, batches }: PlanOptions): Plan {
+export function planDeploy({ release, hosts, batches, floor: asked }: PlanOptions): Plan {
   const ordered = [...hosts].sort((one, other) => Number(one.isHealthy) - Number(other.isHealthy));
-  const groups = divide(ordered, batches);
+  const floor = countFloor(hosts.length, asked);
+  const names = ordered.map(({ name }) => name);
+  const groups = divide(ordered, batches, { sizeMax: Math.max(1, hosts.length - floor) });
   const planned = groups.flatMap((group, index) =>
     group.map(({ name, current }): PlannedHost => ({ name, from: current, to: release, batch: index + 1 })),
   );
@@ -73,13 +82,17 @@ export function planDeploy({ release, hosts, batches }: PlanOptions): Plan {
   return {
     release,
     hosts: planned,
+    floor,
     stages: [
       { name: 'preflight', lanes: each('preflight') },
       { name: 'upload', lanes: each('upload') },
       { name: 'rehearse', lanes: each('rehearse') },
       ...groups.map((group, index) => ({
         name: `batch ${index + 1} of ${groups.length}`,
-        lanes: group.map(({ name }) => TAKE_OVER.map((action) => stepOf(action, name, release))),
+        lanes: group.map(({ name }) => [
+          ...(['configure', 'migrate'] as const).map((action) => stepOf(action, name, release)),
+          ...takeOver(name, { release, others: without(names, group) }),
+        ]),
       })),
       { name: 'smoke', lanes: each('smoke') },
       { name: 'commit', lanes: each('commit') },
@@ -89,8 +102,9 @@ export function planDeploy({ release, hosts, batches }: PlanOptions): Plan {
 }
 
 /** Back to a release that hosts have: nothing is sent and nothing migrated. What is left is marked, so that nobody comes back to it. */
-export function planRollback({ release, hosts, batches }: PlanOptions): Plan {
-  const plan = planDeploy({ release, hosts, batches });
+export function planRollback(options: PlanOptions): Plan {
+  const { release } = options;
+  const plan = planDeploy(options);
   const isNeeded = ({ action }: Step): boolean =>
     action !== 'upload' && action !== 'migrate' && action !== 'configure';
   const marks = plan.hosts.flatMap(({ name, from }) =>
@@ -102,10 +116,29 @@ export function planRollback({ release, hosts, batches }: PlanOptions): Plan {
   return { ...plan, stages: [...stages, { name: 'mark what was left', lanes: marks }] };
 }
 
-/** What changes a host. */
-const TAKE_OVER: readonly Action[] = ['configure', 'migrate', 'switch', 'prove'];
+/** Drained only where others are there for whoever comes meanwhile. */
+function takeOver(
+  host: string,
+  { release, others }: { readonly release: string; readonly others: readonly string[] },
+): Step[] {
+  const steps = (['switch', 'prove'] as const).map((action) => stepOf(action, host, release));
+  if (others.length === 0) return steps;
+  return [{ ...stepOf('drain', host, release), others }, ...steps, stepOf('undrain', host, release)];
+}
+
+function without(names: readonly string[], group: readonly HostNow[]): string[] {
+  return names.filter((name) => !group.some((host) => host.name === name));
+}
+
+function countFloor(hosts: number, floor: number | string): number {
+  const count = typeof floor === 'number' ? floor : Math.floor((hosts * Number.parseInt(floor, 10)) / 100);
+  // One at a time has to be possible.
+  return Math.min(count, hosts - 1);
+}
 
 export interface UndoOptions {
+  /** All hosts of the environment. */
+  readonly names: readonly string[];
   /** The release that failed. */
   readonly release: string;
   /** Those that were touched, the last one first, with what they go back to; null: nothing ran there. */
@@ -113,33 +146,46 @@ export interface UndoOptions {
 }
 
 /** The same steps the other way, one host after the other. Data is never brought back: what runs now has read it before. */
-export function planUndo({ release, hosts }: UndoOptions): Stage[] {
+export function planUndo({ release, names, hosts }: UndoOptions): Stage[] {
   return hosts.map(({ name, to }) => ({
     name: `undo ${name}`,
-    lanes: [[...goBack(name, to), stepOf('mark_bad', name, release)]],
+    lanes: [
+      [
+        ...goBack(name, { to, others: names.filter((one) => one !== name) }),
+        stepOf('mark_bad', name, release),
+      ],
+    ],
   }));
 }
 
-function goBack(host: string, to: string | null): Step[] {
+function goBack(
+  host: string,
+  { to, others }: { readonly to: string | null; readonly others: readonly string[] },
+): Step[] {
   if (to === null) return [stepOf('remove', host, '')];
-  return (['restore', 'switch', 'prove'] as const).map((action) => stepOf(action, host, to));
+  return [stepOf('restore', host, to), ...takeOver(host, { release: to, others })];
 }
 
 function stepOf(action: Action, host: string, release: string): Step {
   return { id: `${action} ${host} ${release}`, action, host, release };
 }
 
-/** `[1, '50%', '100%']` of ten hosts: 1, then 4 up to the fifth, then the rest. */
-export function divide<T>(hosts: readonly T[], batches: readonly (number | string)[]): T[][] {
+/** `[1, '50%', '100%']` of ten hosts: 1, then 4 up to the fifth, then the rest; none larger than `sizeMax`. */
+export function divide<T>(
+  hosts: readonly T[],
+  batches: readonly (number | string)[],
+  { sizeMax = Number.POSITIVE_INFINITY } = {},
+): T[][] {
   const groups: T[][] = [];
   let done = 0;
   for (const batch of [...batches, '100%']) {
     const end =
       typeof batch === 'number' ? done + batch : Math.ceil((hosts.length * Number.parseInt(batch, 10)) / 100);
-    const group = hosts.slice(done, Math.min(end, hosts.length));
-    if (group.length === 0) continue;
-    groups.push(group);
-    done += group.length;
+    while (done < Math.min(end, hosts.length)) {
+      const group = hosts.slice(done, Math.min(end, done + sizeMax));
+      groups.push(group);
+      done += group.length;
+    }
   }
   return groups;
 }

@@ -2,9 +2,10 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 import { type Readable, Readable as Stream } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { type Answer, type RunOptions, TransportError } from './transport.ts';
+import { type Answer, type Pipe, type RunOptions, TransportError } from './transport.ts';
 
 /** What a host may say: lists of some thousand layers are far below. */
 const OUTPUT_MAX = 16 * 1024 * 1024;
@@ -43,6 +44,27 @@ export async function runCommand(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Starts a program and leaves it running: `closed` tells its end. */
+export function openCommand(
+  [program, ...args]: readonly string[],
+  onLine: (line: string) => void,
+  env?: Readonly<Record<string, string>>,
+): Pipe {
+  if (program === undefined) throw new TransportError('There is no command.');
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], ...(env !== undefined && { env }) });
+  const stderr = collect(child.stderr);
+  createInterface({ input: child.stdout }).on('line', onLine);
+  // It may end while it is written to, which `closed` tells.
+  child.stdin.on('error', () => undefined);
+  const closed = new Promise<Pick<Answer, 'code' | 'stderr'>>((resolve, reject) => {
+    child.once('error', (error) =>
+      reject(new TransportError(`${program} cannot be run: ${error.message}`, { cause: error })),
+    );
+    child.once('close', (code) => resolve({ code: code ?? 1, stderr: stderr() }));
+  });
+  return { write: (text) => void child.stdin.write(text), end: () => void child.stdin.end(), closed };
 }
 
 async function* chunksOf(parts: readonly (string | Readable)[]): AsyncGenerator<Buffer> {

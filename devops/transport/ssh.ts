@@ -7,8 +7,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { quoteAll } from '../remote/quote.ts';
-import { runCommand } from './run-command.ts';
-import { type Transport, TransportError } from './transport.ts';
+import { openCommand, runCommand } from './run-command.ts';
+import { type Answer, type Transport, TransportError } from './transport.ts';
 
 export interface SshOptions {
   readonly name: string;
@@ -33,14 +33,21 @@ export function createSshTransport(options: SshOptions): Transport {
   const socket = join(folder, 's');
   const args = argumentsOf(options, socket);
 
+  function requireConnection<T extends Pick<Answer, 'code' | 'stderr'>>(answer: T): T {
+    if (answer.code !== NO_CONNECTION) return answer;
+    const said = answer.stderr.trim().split('\n').at(-1) ?? '';
+    throw new TransportError(
+      `${options.name} (${options.address}) cannot be reached: ${said}${adviceOn(said)}`,
+    );
+  }
+
   return {
     async run(argv, given) {
-      const answer = await runCommand(['ssh', ...args, '--', quoteAll(argv)], given);
-      if (answer.code !== NO_CONNECTION) return answer;
-      const said = answer.stderr.trim().split('\n').at(-1) ?? '';
-      throw new TransportError(
-        `${options.name} (${options.address}) cannot be reached: ${said}${adviceOn(said)}`,
-      );
+      return requireConnection(await runCommand(['ssh', ...args, '--', quoteAll(argv)], given));
+    },
+    open(argv, onLine) {
+      const pipe = openCommand(['ssh', ...args, '--', quoteAll(argv)], onLine);
+      return { ...pipe, closed: pipe.closed.then(requireConnection) };
     },
     async close() {
       await runCommand(['ssh', ...args, '-O', 'exit'], { timeoutMs: 5000 }).catch(() => undefined);

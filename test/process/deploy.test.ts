@@ -1,158 +1,84 @@
 // A deploy to this machine, with real PM2 and real releases: a first one, a second one under load, one that does not start, and the way
 // back. The base and the modules are those of the tests; building them is proven by `npm run prove`.
 
-import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
-import { openJournal, readJournal } from '../../devops/audit/journal.ts';
+import { readJournal } from '../../devops/audit/journal.ts';
 import type { HostFacts } from '../../devops/host/inspect.ts';
 import { parseManifest } from '../../devops/manifest/read-manifest.ts';
-import { createTextReporter } from '../../devops/output/reporter.ts';
-import { type Archive, archiveOnce } from '../../devops/release/archive.ts';
-import { buildTool } from '../../devops/release/tool.ts';
 import { createHostClient, type HostClient } from '../../devops/remote/host-client.ts';
-import { EXIT, runDeploy } from '../../devops/roll/deploy.ts';
-import { findRollbackTarget } from '../../devops/roll/find-rollback-target.ts';
-import { planDeploy, planRollback } from '../../devops/roll/plan.ts';
+import { EXIT } from '../../devops/roll/deploy.ts';
 import { createLocalTransport } from '../../devops/transport/local.ts';
 import { findFreePort } from '../../scripts/processes.ts';
+import { beginWith, buildTestTool, createDeploys, type Deploys, TEST_MODULES } from '../support/deploys.ts';
 import { startRedirectLoad } from '../support/redirect-load.ts';
-import { buildRelease } from '../support/release.ts';
 import { runNode } from '../support/run-node.ts';
 import { createSeededRandom } from '../support/seed.ts';
 import { ADMIN_KEY, ask, makeFolder } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
-const MODULES = 'modules-of-the-tests';
 const MANIFEST = parseManifest(
   'provider: local\ndeploy: { stable_seconds: 0.5, load_max: 1000 }\n',
   'test.yaml',
 );
 
-interface Lab {
+interface Machine extends Deploys {
   readonly root: string;
   readonly client: HostClient;
   readonly url: string;
-  readonly output: () => string;
-  /** `change` works on the folder of the release before it is packed. */
-  release(id: string, change?: (folder: string) => void): Promise<Archive>;
-  deploy(id: string, app: Archive): Promise<number>;
-  rollback(): Promise<number>;
   inspect(): Promise<HostFacts>;
-  readJournals(): string[];
 }
 
-async function openLab(t: Test): Promise<Lab> {
-  const [root, cache, state] = [makeFolder(t), makeFolder(t), makeFolder(t)];
+async function openMachine(t: Test): Promise<Machine> {
+  const root = makeFolder(t);
   const [port, managementPort] = [await findFreePort(), await findFreePort()];
-  const tool = await buildTool(cache, resolve('devops/host'));
   const client = createHostClient({
     name: 'local',
     root,
     transport: createLocalTransport(process.env),
-    tool,
+    tool: await buildTestTool(t),
   });
-  installBase(root);
+  t.teardown(() => client.close());
+  installTestBase(root);
   t.teardown(() =>
     runNode([resolve('node_modules/pm2/bin/pm2'), 'kill'], { ...process.env, PM2_HOME: join(root, 'pm2') }),
   );
   await client.sendTool();
-  const built = await buildRelease(t);
-  const journals: string[] = [];
-  let output = '';
-  let deploys = 0;
-
-  async function run(
-    id: string,
-    { app, isRollback }: { app?: Archive; isRollback: boolean },
-  ): Promise<number> {
-    const facts = await client.call<HostFacts>('inspect');
-    const deploy = `deploy-${++deploys}`;
-    const toPlan = isRollback ? planRollback : planDeploy;
-    journals.push(join(state, `${deploy}.jsonl`));
-    return runDeploy({
-      deploy,
-      holder: 'somebody@laptop',
-      nonce: `nonce-${deploys}`,
-      manifest: MANIFEST,
-      release: {
-        id,
-        platform: process.platform,
-        arch: process.arch,
-        ...(app !== undefined && { app, modules: { id: MODULES, file: '', bytes: 0, sha256: '' } }),
-      },
-      plan: toPlan({
-        release: id,
-        hosts: [{ name: 'local', current: facts.current, isHealthy: facts.readyz !== null }],
-        batches: [1],
-      }),
-      clients: new Map([['local', client]]),
-      factsBefore: new Map([['local', facts]]),
-      variables: {
-        PORT: String(port),
-        MANAGEMENT_PORT: String(managementPort),
-        HOST: '127.0.0.1',
-        BASE_URL: 'http://sho.rt',
-        ADMIN_API_KEY: ADMIN_KEY,
-        DATA_DIR: join(root, 'shared/data'),
-      },
-      journal: openJournal(journals.at(-1) as string, { nowMs: Date.now }),
-      reporter: createTextReporter({
-        write: (text) => {
-          output += text;
-        },
-        nowMs: Date.now,
-        environment: 'test',
-      }),
-      isInterrupted: () => false,
-    });
-  }
-
+  const deploys = await createDeploys(t, {
+    manifest: MANIFEST,
+    clients: new Map([['local', client]]),
+    variables: {
+      PORT: String(port),
+      MANAGEMENT_PORT: String(managementPort),
+      HOST: '127.0.0.1',
+      BASE_URL: 'http://sho.rt',
+      ADMIN_API_KEY: ADMIN_KEY,
+      DATA_DIR: join(root, 'shared/data'),
+    },
+  });
   return {
+    ...deploys,
     root,
     client,
     url: `http://127.0.0.1:${port}`,
-    output: () => output,
-    release: (id, change) =>
-      archiveOnce(cache, `app-${id}`, async () => {
-        const folder = makeFolder(t);
-        copyRelease(built, folder);
-        change?.(folder);
-        return { folder, remove: () => undefined };
-      }),
-    deploy: (id, app) => run(id, { app, isRollback: false }),
-    rollback: async () =>
-      run(findRollbackTarget([await client.call<HostFacts>('inspect')]), { isRollback: true }),
     inspect: () => client.call<HostFacts>('inspect'),
-    readJournals: () => journals.map((path) => readFileSync(path, 'utf8')),
   };
 }
 
 /** Node, PM2 and modules as this machine has them. */
-function installBase(root: string): void {
+function installTestBase(root: string): void {
   mkdirSync(join(root, 'base/test/bin'), { recursive: true });
   mkdirSync(join(root, 'base/test/pm2/node_modules'), { recursive: true });
-  mkdirSync(join(root, 'layers', MODULES), { recursive: true });
+  mkdirSync(join(root, 'layers', TEST_MODULES), { recursive: true });
   symlinkSync(process.execPath, join(root, 'base/test/bin/node'));
   symlinkSync(resolve('node_modules/pm2'), join(root, 'base/test/pm2/node_modules/pm2'));
   symlinkSync('test', join(root, 'base/current'));
-  symlinkSync(resolve('node_modules'), join(root, 'layers', MODULES, 'node_modules'));
+  symlinkSync(resolve('node_modules'), join(root, 'layers', TEST_MODULES, 'node_modules'));
 }
-
-function copyRelease(from: string, to: string): void {
-  for (const name of ['dist', 'package.json', 'ecosystem.config.cjs']) {
-    cpSync(join(from, name), join(to, name), { recursive: true });
-  }
-}
-
-/** Puts a line in front of the program. */
-const beginWith = (line: string) => (folder: string) => {
-  const path = join(folder, 'dist/main.js');
-  writeFileSync(path, `${line}\n${readFileSync(path, 'utf8')}`);
-};
 
 await t.test('a machine gets its first release, then others, and keeps what works', async (t) => {
-  const lab = await openLab(t);
+  const lab = await openMachine(t);
   const [r1, r2] = [await lab.release('r1'), await lab.release('r2')];
 
   t.equal(await lab.deploy('r1', r1), EXIT.done, lab.output());
@@ -166,13 +92,9 @@ await t.test('a machine gets its first release, then others, and keeps what work
   t.match(lab.output(), /local {2}nothing → r1 {2}pid – → \d+ {2}ready \d+ ms {2}restarts 0 {2}✓/);
   t.match(lab.output(), /serves {4}http:\/\/sho\.rt\/fleetlink-smoke/);
 
-  const load = startRedirectLoad({
-    url: lab.url,
-    connections: 20,
-    keys: ['fleetlink-smoke'],
-    random: createSeededRandom(t),
-    reconnects: true,
-  });
+  const loaded = { connections: 20, keys: ['fleetlink-smoke'], reconnects: true, restMs: 20 };
+  const load = startRedirectLoad({ ...loaded, url: lab.url, random: createSeededRandom(t) });
+  t.teardown(() => load.stop());
   await until('it is under load', () => load.answers() > 100);
   t.equal(await lab.deploy('r2', r2), EXIT.done, lab.output());
   const { refusals, inFlightTotal } = await load.stop();
@@ -199,8 +121,13 @@ await t.test('a machine gets its first release, then others, and keeps what work
     'r4',
     beginWith("if (process.env.pm_id !== undefined) throw new Error('only here');"),
   );
+  const unlucky = startRedirectLoad({ ...loaded, url: lab.url, random: createSeededRandom(t) });
+  t.teardown(() => unlucky.stop());
   t.equal(await lab.deploy('r4', late), EXIT.undone, lab.output());
+  t.match(lab.output(), /r4 did not take over: it was not ready within 20 s\. r2 serves on\./);
   t.match(lab.output(), /only here/);
+  const unnoticed = await unlucky.stop();
+  t.same([unnoticed.refusals, unnoticed.inFlightTotal], [[], 0], 'nor that');
   t.match(lab.output(), /↺ local is back at r2/);
   const third = await lab.inspect();
   t.match(third, {
@@ -224,7 +151,7 @@ await t.test('a machine gets its first release, then others, and keeps what work
 });
 
 await t.test('of two deploys at once one is told who has the host', async (t) => {
-  const lab = await openLab(t);
+  const lab = await openMachine(t);
   await lab.client.call('acquire', { deploy: 'another', holder: 'other@desk', doing: 'roll to r9' });
   t.equal(await lab.deploy('r1', await lab.release('r1')), EXIT.refused);
   t.match(lab.output(), /Refused\. local: other@desk is deploying \(another: roll to r9\) since \d+ s/);
@@ -232,7 +159,7 @@ await t.test('of two deploys at once one is told who has the host', async (t) =>
 });
 
 await t.test('a layer that arrives damaged is not unpacked', async (t) => {
-  const lab = await openLab(t);
+  const lab = await openMachine(t);
   const app = await lab.release('r1');
   t.equal(await lab.deploy('r1', { ...app, sha256: 'ab'.repeat(32) }), EXIT.failed);
   t.match(lab.output(), /upload on local failed: Layer app-r1 arrived with SHA-256/);

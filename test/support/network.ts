@@ -9,6 +9,8 @@ import type { Test } from 'tap';
 export interface Network {
   /** Of everybody on it. */
   readonly cidr: string;
+  /** Of this machine on it. */
+  readonly gateway: string;
   addHost(): NetworkHost;
 }
 
@@ -26,19 +28,27 @@ let networks = 0;
 
 /** Null where there may be none; then the test `t` has been ended, and its caller returns. */
 export function createNetwork(t: Test): Network | null {
-  if (process.getuid?.() !== 0) {
-    const reason = 'network namespaces need root';
-    if (process.env.REQUIRE_ALL === '1') t.fail(`${reason}, and REQUIRE_ALL=1 allows no skipped suite`);
-    else {
-      process.stderr.write(`!!! SKIPPED: ${reason}\n`);
-      t.plan(0, reason);
-    }
-    return null;
+  return requireRoot(t, 'network namespaces') ? openNetwork((work) => t.teardown(work)) : null;
+}
+
+/** True for root. Otherwise the test `t` has been ended, and its caller returns. */
+export function requireRoot(t: Test, what: string): boolean {
+  if (process.getuid?.() === 0) return true;
+  const reason = `${what} need root`;
+  if (process.env.REQUIRE_ALL === '1') t.fail(`${reason}, and REQUIRE_ALL=1 allows no skipped suite`);
+  else {
+    process.stderr.write(`!!! SKIPPED: ${reason}\n`);
+    t.plan(0, reason);
   }
+  return false;
+}
+
+/** `defer`: is given what ends it, the last one first to be done. Needs root. */
+export function openNetwork(defer: (work: () => void) => void): Network {
   const name = `fl${process.pid}n${networks++}`;
   const prefix = pickPrefix();
   ip('link', 'add', name, 'type', 'bridge');
-  t.teardown(() => ip('link', 'del', name));
+  defer(() => ip('link', 'del', name));
   ip('addr', 'add', `${prefix}.254/24`, 'dev', name);
   ip('link', 'set', name, 'up');
   let hosts = 0;
@@ -50,7 +60,7 @@ export function createNetwork(t: Test): Network | null {
     const inside = (...args: string[]): void => ip('-n', space, ...args);
     ip('netns', 'add', space);
     // Takes its devices along.
-    t.teardown(() => ip('netns', 'del', space));
+    defer(() => ip('netns', 'del', space));
     ip('link', 'add', space, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', space);
     ip('link', 'set', space, 'master', name, 'up');
     inside('addr', 'add', `${address}/24`, 'dev', 'eth0');
@@ -65,7 +75,7 @@ export function createNetwork(t: Test): Network | null {
     };
   }
 
-  return { cidr: `${prefix}.0/24`, addHost };
+  return { cidr: `${prefix}.0/24`, gateway: `${prefix}.254`, addHost };
 }
 
 /** Of a network that nobody here has. */

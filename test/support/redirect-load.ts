@@ -1,6 +1,6 @@
 /**
- * Clients at full speed: each keeps one connection, follows random keys, and asks again as soon as the bytes of its answer have
- * arrived. Written on sockets, because node's own client would be slower than the service. It knows what was answered and what
+ * Clients that each keep one connection, follow random keys, and ask again as soon as the bytes of their answer have arrived, or a
+ * while after. Written on sockets, because node's own client would be slower than the service. It knows what was answered and what
  * was on its way when the service died.
  */
 
@@ -12,6 +12,8 @@ export interface RedirectLoadOptions {
   readonly connections: number;
   readonly keys: readonly string[];
   readonly random: Random;
+  /** That a client waits between an answer and its next request; left out: not at all. */
+  readonly restMs?: number;
 }
 
 export interface RedirectLoadResult {
@@ -39,7 +41,7 @@ const RECONNECT_MS = 5;
 
 /** With `reconnects` a lost connection between two requests is opened anew, as across reloads; without, it is the end. */
 export function startRedirectLoad(options: RedirectLoadOptions & { reconnects: boolean }): RedirectLoad {
-  const { url, connections, keys, random, reconnects } = options;
+  const { url, connections, keys, random, restMs, reconnects } = options;
   const { hostname: host, port } = new URL(url);
   const answered = new Map<string, number>();
   const inFlight = new Map<string, number>();
@@ -68,7 +70,8 @@ export function startRedirectLoad(options: RedirectLoadOptions & { reconnects: b
       received = '';
       note(answer.status);
       if (answer.isLast || isStopping) socket.end();
-      else ask();
+      else if (restMs === undefined) ask();
+      else setTimeout(askAgain, restMs);
     });
     // A close follows.
     socket.on('error', () => undefined);
@@ -77,6 +80,12 @@ export function startRedirectLoad(options: RedirectLoadOptions & { reconnects: b
       if (!reconnects || isStopping) resolve();
       else setTimeout(open, RECONNECT_MS, resolve);
     });
+
+    function askAgain(): void {
+      // It may have been closed meanwhile, which is its right between two requests.
+      if (isStopping) socket.end();
+      else if (socket.writable) ask();
+    }
 
     function ask(): void {
       asked = keys[Math.floor(random() * keys.length)] as string;

@@ -3,13 +3,13 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { SshOptions } from '../../devops/transport/ssh.ts';
 import { findFreePort } from '../../scripts/processes.ts';
 import { findCommand } from '../../scripts/requirements.ts';
+import { isListening } from './is-listening.ts';
 import { makeFolder } from './service.ts';
 import { until } from './until.ts';
 
@@ -54,7 +54,7 @@ UsePAM no
     await ended;
   };
   t.teardown(kill);
-  await until('sshd listens', () => isListening(port));
+  await until('sshd listens', () => isListening('127.0.0.1', port));
   return {
     kill,
     options: {
@@ -67,12 +67,4 @@ UsePAM no
       proxyCommand: undefined,
     },
   };
-}
-
-function isListening(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    socket.once('connect', () => socket.destroy());
-  });
 }

@@ -91,7 +91,14 @@ export function createPostgresDialect(lock: WriteLock): Dialect {
 
     async createSearchIndex(db) {
       await sql`create extension if not exists pg_trgm`.execute(db);
-      await sql`create index link_search on links using gin (search gin_trgm_ops)`.execute(db);
+      // In whatever schema somebody has put it.
+      const { rows } = await sql<{ schema: string }>`
+        select nspname as schema from pg_opclass join pg_namespace on pg_namespace.oid = opcnamespace
+        where opcname = 'gin_trgm_ops'`.execute(db);
+      const { schema } = rows[0] as { schema: string };
+      await sql`create index link_search on links using gin (search ${sql.id(schema, 'gin_trgm_ops')})`.execute(
+        db,
+      );
     },
 
     // The index follows the column.

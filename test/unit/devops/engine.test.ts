@@ -12,6 +12,7 @@ function open(t: Test): Journal {
 const PLAN = planDeploy({
   release: 'r2',
   hosts: ['h1', 'h2'].map((name) => ({ name, current: 'r1', isHealthy: true })),
+  floor: 0,
   batches: ['100%'],
 });
 

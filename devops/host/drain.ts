@@ -1,0 +1,85 @@
+/**
+ * Takes this host out of the balancer's hands while it is changed, and gives it back. /readyz says `draining`, so a balancer that asks
+ * it sends nothing more; what comes anyway is served.
+ */
+
+import { managementPortOf, readServiceEnvironment } from './environment.ts';
+import { HostError } from './host-error.ts';
+import type { Layout } from './layout.ts';
+import { ask, poll, type Readyz, readReadyz } from './probe.ts';
+
+export interface Drained {
+  /** False: no service answers, so there is nothing to be drained. */
+  readonly isDrained: boolean;
+  /** From the request to the last request of somebody; null: they still came when the time was over, as where no balancer asks /readyz. */
+  readonly quietMs: number | null;
+}
+
+/** Whoever forgets it: it ends by itself. Longer than the slowest switch and its proof. */
+const TTL_SECONDS = 300;
+/** So long nobody asked for anything. */
+const QUIET_MS = 300;
+const READY_WITHIN_MS = 15_000;
+
+export async function drain(layout: Layout, { withinMs }: { readonly withinMs: number }): Promise<Drained> {
+  const port = managementPortOf(readServiceEnvironment(layout));
+  if ((await readReadyz(port)) === null) return { isDrained: false, quietMs: null };
+  requireOk(await ask(`http://127.0.0.1:${port}/drain?ttl_seconds=${TTL_SECONDS}`, { method: 'POST' }));
+  const startedAt = performance.now();
+  let last = { requests: -1, atMs: startedAt };
+  const quietMs = await poll(
+    async () => {
+      const requests = await countRequests(port);
+      const nowMs = performance.now();
+      if (requests !== last.requests) last = { requests, atMs: nowMs };
+      return nowMs - last.atMs >= QUIET_MS ? Math.round(last.atMs - startedAt) : null;
+    },
+    { withinMs },
+  );
+  return { isDrained: true, quietMs };
+}
+
+/** Throws HostError `unhealthy` where it is not ready then, or is missing something that it had before. */
+export async function endDrain(
+  layout: Layout,
+  { reasonsBefore }: { readonly reasonsBefore: readonly string[] },
+): Promise<{ readonly readyMs: number }> {
+  const port = managementPortOf(readServiceEnvironment(layout));
+  const startedAt = performance.now();
+  requireOk(await ask(`http://127.0.0.1:${port}/drain`, { method: 'DELETE' }));
+  let last: Readyz | null = null;
+  const ready = await poll(
+    async () => {
+      last = await readReadyz(port);
+      return last !== null && isServing(last, reasonsBefore) ? true : null;
+    },
+    { withinMs: READY_WITHIN_MS },
+  );
+  if (ready === null) {
+    throw new HostError(
+      'unhealthy',
+      `It is not ready after its drain; /readyz says ${JSON.stringify(last)}.`,
+    );
+  }
+  return { readyMs: Math.round(performance.now() - startedAt) };
+}
+
+function isServing({ status, reasons }: Readyz, reasonsBefore: readonly string[]): boolean {
+  return (
+    (status === 'ready' || status === 'degraded') && reasons.every((reason) => reasonsBefore.includes(reason))
+  );
+}
+
+/** Of anybody but those who ask how it is. */
+async function countRequests(managementPort: number): Promise<number> {
+  const answer = await ask(`http://127.0.0.1:${managementPort}/metrics`);
+  requireOk(answer);
+  const lines = (await answer.text()).split('\n').filter((line) => line.startsWith('http_requests_total{'));
+  return lines
+    .filter((line) => !/route="\/(?:readyz|healthz|metrics|drain)"/.test(line))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+}
+
+function requireOk({ ok, status, url }: Response): void {
+  if (!ok) throw new HostError('unhealthy', `${new URL(url).pathname} answered ${status}.`);
+}
