@@ -56,6 +56,9 @@ export interface OpenFleetStoreOptions extends OpenStoreOptions {
   readonly onTrouble: (trouble: string, error: unknown) => void;
 }
 
+const OTHER_DATABASE = 'the database is another one; the copy of links begins anew';
+const OTHER_HISTORY =
+  'the database was started again, or another server took over; all links are compared with what it has now';
 /** A key has at least one character. */
 const NO_KEY = '';
 /** The copy is called stale after this: three questions went unanswered. */
@@ -110,11 +113,15 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
       clock,
       copy,
       feed,
-      onOtherDatabase: () =>
-        onTrouble('the database is another one, or has lost changes; the copy of links begins anew', null),
+      onOtherHistory: (isOtherDatabase) => onTrouble(isOtherDatabase ? OTHER_DATABASE : OTHER_HISTORY, null),
     });
     const pacer = createPacer({ clock, readLoop: options.readLoop });
-    const fill = createFiller({ copy, source: feed, pacer });
+    const fill = createFiller({
+      copy,
+      source: feed,
+      pacer,
+      onUnordered: (error) => onTrouble('what is followed most cannot be copied first', error),
+    });
     const localDialect = reportingTo(clicksDb, local);
     const outbox = createClickOutbox({ open: clicksDb.database, dialect: localDialect });
     const { ship, shipNow } = createShipper({
@@ -177,6 +184,7 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
           }),
         }),
         copy,
+        readHistory: follower.history,
         catchUp: () => withinASecond(follower.catchUp()),
         onCopyFailed,
       }),
@@ -213,7 +221,9 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
         },
         quotas: createQuotaBook(quick, clickDialect),
         failure: () =>
-          follower.ageMs() > UNREACHABLE_AFTER_MS ? new Error('The shared database does not answer.') : null,
+          follower.silentMs() > UNREACHABLE_AFTER_MS
+            ? new Error('The shared database does not answer.')
+            : null,
         work: [
           { name: 'follow the changes of links', everyMs: 1000, work: follower.catchUp },
           { name: 'ship clicks', everyMs: 500, work: ship },

@@ -7,7 +7,7 @@ import { ask as askPostgres } from '../../scripts/postgres-server.ts';
 import { queryClicks } from '../support/clicks.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { type HttpService, makeLink, startHttp } from '../support/http.ts';
-import { type PostgresServer, startPostgres } from '../support/postgres.ts';
+import { type PostgresServer, query, startPostgres } from '../support/postgres.ts';
 import { requireCommand } from '../support/requirement.ts';
 import { until } from '../support/until.ts';
 
@@ -181,6 +181,42 @@ async function main(): Promise<void> {
     );
     await makeLink(after.ask, { key: 'one', url: 'https://example.com/new' });
     t.equal((await follow(after, 'one')).target, 'https://example.com/new');
+  });
+
+  await t.test('a host that was away while the database lost changes finds them out', async (t) => {
+    const env = { DATABASE_URL: await server.createDatabase(t) };
+    const dataDir = t.testdir();
+    const start = () => startHttp(t, { dataDir, env, clock: REAL_CLOCK });
+    const before = await start();
+    const lostUrl = 'https://example.com/lost';
+    for (const key of ['kept', 'changed']) await makeLink(before.ask, { key, url: TARGET });
+    await before.ask('PATCH', '/api/v1/links/changed', { body: { url: lostUrl } });
+    await makeLink(before.ask, { key: 'lost', url: TARGET });
+    for (const key of ['kept', 'changed', 'lost']) t.equal((await follow(before, key)).status, 302);
+    await before.stop();
+    // What a standby is that has not heard of the last two changes.
+    await query(
+      env.DATABASE_URL,
+      `delete from events where seq > 2; delete from links where key = 'lost';
+       update links set url = '${TARGET}', version = 1, seq = 2 where key = 'changed';
+       update sequences set value = 2 where name = 'event'`,
+    );
+    await server.kill();
+    await server.start();
+    const other = await startHttp(t, { env, clock: REAL_CLOCK });
+    for (let time = 0; time < 5; time++) await makeLink(other.ask, { url: `${TARGET}/${time}` });
+    const after = await start();
+    t.equal((await follow(after, 'kept')).status, 302);
+    await until(
+      'it has the target that the database has',
+      async () => (await follow(after, 'changed')).target === TARGET,
+    );
+    await until('what was lost is gone', async () => (await follow(after, 'lost')).status === 404);
+    t.equal(countCopied(dataDir), 7);
+    t.match(
+      after.log().find(({ msg }) => /another server took over/.test(String(msg))),
+      { level: 'warn' },
+    );
   });
 
   await t.test('a new host knows the links that were there, without asking for each', async (t) => {

@@ -3,7 +3,7 @@ import t from 'tap';
 import type { Redirect } from '../../app/clicks/click-writer.ts';
 import { DAY_MS } from '../../app/clicks/visitor.ts';
 import { createFiller } from '../../app/fleet/filler.ts';
-import { FILLED, type KeyState } from '../../app/fleet/link-copy.ts';
+import { type CopyPlace, FILLED, type History, type KeyState } from '../../app/fleet/link-copy.ts';
 import { keepOwnChanges } from '../../app/fleet/own-changes.ts';
 import { createSaltKeeper } from '../../app/fleet/salt-keeper.ts';
 import { createSharedQuotas } from '../../app/fleet/shared-quotas.ts';
@@ -16,40 +16,72 @@ import { createIdlePacer } from '../support/pacer.ts';
 
 const never = () => false;
 
+const OF: History = { database: 1, begun: 1 };
+
 function stateOf(id: number): KeyState {
-  return { key: `k${id}`, asOf: 1, facts: null };
+  return { key: `k${id}`, asOf: 1, of: OF, facts: null };
 }
 
 /** Links with the ids 1 to `count`, of which the last few are followed most. */
 function startFilling(count: number) {
   const written: string[][] = [];
+  const forgotten: string[] = [];
+  const told: unknown[] = [];
   let filledTo: number | null = null;
+  let place: CopyPlace | null = { of: OF, run: 1, position: 0, newest: 0 };
+  let answerOf = OF;
+  let isMostClickedKnown = true;
   const clock = createFakeClock();
   const fill = createFiller({
     pacer: createIdlePacer({ ...clock, sleep: async () => undefined }),
     copy: {
-      readMark: async () => filledTo,
-      async write(states, marks = {}) {
+      readPlace: async () => place,
+      readFilledTo: async () => filledTo,
+      async write(states, step) {
         written.push(states.map(({ key }) => key));
-        filledTo = marks.filled_to ?? filledTo;
+        filledTo = step?.to ?? filledTo;
+      },
+      async forgetUnconfirmed(after) {
+        forgotten.push(after);
+        return after === '' ? 'k2' : null;
       },
     },
     source: {
-      readMostClicked: async () => [stateOf(count), stateOf(count - 1)],
+      async readMostClicked() {
+        if (!isMostClickedKnown) throw new Error('late');
+        return [stateOf(count), stateOf(count - 1)];
+      },
       async readPortion(after) {
         const ids = [after + 1, after + 2].filter((id) => id <= count);
         const last = ids.at(-1) ?? after;
-        return { states: ids.map(stateOf), next: last >= count ? null : last };
+        return { of: answerOf, states: ids.map(stateOf), next: last >= count ? null : last };
       },
     },
+    onUnordered: (error) => told.push(error),
   });
-  return { fill, written, filledTo: () => filledTo };
+  return {
+    fill,
+    written,
+    forgotten,
+    told,
+    filledTo: () => filledTo,
+    beNew: () => {
+      place = null;
+    },
+    answerAs: (of: History) => {
+      answerOf = of;
+    },
+    loseMostClicked: () => {
+      isMostClickedKnown = false;
+    },
+  };
 }
 
 t.test('a copy is filled with what is followed most, then with all', async (t) => {
-  const { fill, written, filledTo } = startFilling(5);
+  const { fill, written, forgotten, filledTo } = startFilling(5);
   await fill(never);
   t.same(written, [['k5', 'k4'], [], ['k1', 'k2'], ['k3', 'k4'], ['k5']]);
+  t.same(forgotten, ['', 'k2'], 'then what nobody confirmed goes');
   t.equal(filledTo(), FILLED);
   await fill(never);
   t.equal(written.length, 5, 'once');
@@ -65,6 +97,30 @@ t.test('filling goes on where it was', async (t) => {
   await fill(never);
   t.same(written.slice(before), [['k3', 'k4'], ['k5']]);
 });
+
+t.test('where nobody knows what is followed most, all are filled in their order', async (t) => {
+  const { fill, written, told, filledTo, loseMostClicked } = startFilling(3);
+  loseMostClicked();
+  await fill(never);
+  t.match(told, [{ message: 'late' }]);
+  t.same(written, [[], [], ['k1', 'k2'], ['k3']]);
+  t.equal(filledTo(), FILLED);
+});
+
+t.test(
+  'a copy that follows nothing yet is not filled, nor from another history than it follows',
+  async (t) => {
+    const { fill, written, forgotten, filledTo, answerAs, beNew } = startFilling(3);
+    answerAs({ ...OF, begun: 2 });
+    await fill(never);
+    t.equal(filledTo(), 0);
+    const before = written.length;
+    beNew();
+    await fill(never);
+    t.equal(written.length, before);
+    t.same(forgotten, []);
+  },
+);
 
 t.test('clicks are shipped in batches, and forgotten once they are there', async (t) => {
   const log: string[] = [];
@@ -205,13 +261,15 @@ t.test('salts of today and tomorrow are brought here, once', async (t) => {
 /** A host that makes the links `outcomes` tell of. */
 function startChanging(outcomes: readonly Outcome[], committed = true) {
   const did: unknown[] = [];
+  let begun = 1;
   const { apply } = keepOwnChanges({
     links: { apply: async () => [{ committed, outcomes }] } as unknown as LinkStore,
     copy: {
       async write(states) {
-        did.push(states.map(({ key, asOf, facts }) => `${key} as of ${asOf}: ${facts?.url}`));
+        did.push(states.map(({ key, asOf, of, facts }) => `${key} as of ${of.begun}/${asOf}: ${facts?.url}`));
       },
     },
+    readHistory: () => ({ database: 1, begun: begun++ }),
     catchUp: async () => void did.push('caught up'),
     onCopyFailed: () => undefined,
   });
@@ -227,7 +285,7 @@ t.test('what is committed through a host is in its copy before it is told', asyn
     { type: 'updated', link: { ...LINK, key: 'taken by another', released: true } },
   ]);
   t.match(await apply(), [{ committed: true }]);
-  t.same(did, [['autumn as of 7: https://example.com/1', 'winter as of 7: https://example.com/1']]);
+  t.same(did, [['autumn as of 1/7: https://example.com/1', 'winter as of 1/7: https://example.com/1']]);
 });
 
 t.test('what was refused is not', async (t) => {

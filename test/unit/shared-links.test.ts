@@ -1,7 +1,14 @@
 // How redirects find links where hosts share a database, and how a host follows its changes. Copy and feed are maps.
 import t from 'tap';
 import { createFollower } from '../../app/fleet/follower.ts';
-import type { ChangeFeed, CopyMark, KeyState, LinkCopy } from '../../app/fleet/link-copy.ts';
+import {
+  type ChangeFeed,
+  type CopyPlace,
+  type History,
+  isSameHistory,
+  type KeyState,
+  type LinkCopy,
+} from '../../app/fleet/link-copy.ts';
 import { createSharedLookup } from '../../app/fleet/shared-links.ts';
 import { AppError } from '../../app/kernel/errors.ts';
 import { nextTurn } from '../../app/kernel/portions.ts';
@@ -21,24 +28,30 @@ function factsOf(id: number, url = `https://example.com/${id}`): RedirectFacts {
 }
 
 function createCopy() {
-  const states = new Map<string, KeyState>();
-  const marks = new Map<CopyMark, number>();
+  const states = new Map<string, KeyState & { run: number }>();
+  let place: CopyPlace | null = null;
   const copy: LinkCopy = {
     lookup: (key) => states.get(key)?.facts ?? null,
-    readMark: async (mark) => marks.get(mark) ?? null,
-    async write(news, raised = {}) {
-      for (const state of news)
-        if (state.asOf > (states.get(state.key)?.asOf ?? -1)) states.set(state.key, state);
-      const newest = Math.max(0, marks.get('newest') ?? 0, ...news.map(({ asOf }) => asOf));
-      marks.set('newest', newest);
-      for (const [mark, value] of Object.entries(raised)) marks.set(mark as CopyMark, value);
+    readPlace: async () => place,
+    readFilledTo: async () => null,
+    async write(news, step) {
+      if (place === null) return;
+      const { run, of } = place;
+      for (const state of news) {
+        const known = states.get(state.key);
+        if (!isSameHistory(state.of, of)) states.delete(state.key);
+        else if (known?.run !== run || state.asOf > known.asOf) states.set(state.key, { ...state, run });
+      }
+      const newest = Math.max(place.newest, ...news.map(({ asOf }) => asOf));
+      place = { ...place, newest, ...(step && { [step.mark]: step.to }) };
     },
-    async clear() {
-      states.clear();
-      marks.clear();
+    async begin({ of, last }) {
+      if (place?.of.database !== of.database) states.clear();
+      place = { of, run: (place?.run ?? 0) + 1, position: last, newest: last };
     },
+    forgetUnconfirmed: async () => null,
   };
-  return { copy, states, marks };
+  return { copy, position: () => place?.position };
 }
 
 /** What the database has, and whether it answers. */
@@ -47,19 +60,24 @@ function createDatabase() {
   const changes: string[] = [];
   const asked: string[] = [];
   let answer: () => Promise<void> = async () => undefined;
-  let number = 1;
-  const stateOf = (key: string): KeyState => ({ key, asOf: changes.length, facts: links.get(key) ?? null });
+  let of = { database: 1, begun: 1 };
+  const stateOf = (key: string): KeyState => ({
+    key,
+    asOf: changes.length,
+    of,
+    facts: links.get(key) ?? null,
+  });
   const feed: ChangeFeed = {
     async readEnd() {
       await answer();
-      return { last: changes.length, database: number };
+      return { of, last: changes.length };
     },
     async readChanges(position) {
       asked.push(`changes behind ${position}`);
       await answer();
       const upTo = Math.min(position + 2, changes.length);
       const states = [...new Set(changes.slice(position, upTo))].map(stateOf);
-      return { states, upTo, last: changes.length, isEnd: upTo === changes.length, database: number };
+      return { states, upTo, last: changes.length, isEnd: upTo === changes.length, of };
     },
     async readKeys(keys) {
       asked.push(keys.join(' '));
@@ -75,9 +93,10 @@ function createDatabase() {
       else links.set(key, facts);
       changes.push(key);
     },
-    forget: () => changes.splice(0),
-    become: (other: number) => {
-      number = other;
+    history: () => of,
+    forget: (count = changes.length) => changes.splice(changes.length - count),
+    become: (other: Partial<History>) => {
+      of = { ...of, ...other };
     },
     answerWith: (how: typeof answer) => {
       answer = how;
@@ -88,13 +107,13 @@ function createDatabase() {
 function start({ staleMaxMs = Number.POSITIVE_INFINITY } = {}) {
   const clock = createFakeClock();
   const database = createDatabase();
-  const { copy, states, marks } = createCopy();
+  const { copy, position } = createCopy();
   const told: unknown[] = [];
   const follower = createFollower({
     clock,
     copy,
     feed: database.feed,
-    onOtherDatabase: () => told.push('another database'),
+    onOtherHistory: (isOtherDatabase) => told.push(isOtherDatabase ? 'another database' : 'another history'),
   });
   const failing = { write: false };
   const lookup = createSharedLookup({
@@ -108,7 +127,7 @@ function start({ staleMaxMs = Number.POSITIVE_INFINITY } = {}) {
     staleMaxMs,
     onCopyFailed: (error) => told.push(error),
   });
-  return { clock, database, copy, states, marks, told, follower, lookup, failing };
+  return { clock, database, copy, position, told, follower, lookup, failing };
 }
 
 const gone = () => Promise.reject(new AppError('unavailable', 'gone'));
@@ -125,12 +144,12 @@ t.test('a fresh copy answers at once, without the database', async (t) => {
 });
 
 t.test('a new copy begins at the end, and asks for what was before key by key', async (t) => {
-  const { database, follower, lookup, marks } = start();
+  const { database, follower, lookup, position } = start();
   for (const key of ['a', 'b', 'c']) database.change(key, factsOf(key.charCodeAt(0)));
-  t.equal(marks.get('position'), undefined);
+  t.equal(position(), undefined);
   t.equal(follower.ageMs(), Number.POSITIVE_INFINITY);
   await follower.catchUp();
-  t.equal(marks.get('position'), 3);
+  t.equal(position(), 3);
   t.same(await lookup('b'), factsOf(98));
   t.same(lookup('b'), factsOf(98), 'and has it from then on');
 });
@@ -250,35 +269,34 @@ t.test('a link that cannot be copied is followed all the same', async (t) => {
   t.match(told, [{ message: 'full' }]);
 });
 
-t.test('a database that knows less than the copy is another one', async (t) => {
-  const { database, follower, lookup, told, marks } = start();
+t.test('a database that knows less than the copy has lost changes', async (t) => {
+  const { database, follower, told, position } = start();
   await follower.catchUp();
   for (const key of ['a', 'b', 'c']) database.change(key, factsOf(1));
   await follower.catchUp();
   database.forget();
   database.change('c', null);
   await follower.catchUp();
-  t.same(told, ['another database']);
-  t.equal(marks.get('position'), 1);
-  t.equal(await lookup('c'), null);
+  t.same(told, ['another history']);
+  t.equal(position(), 1);
 });
 
 t.test('also than what this host changed itself and has not heard of yet', async (t) => {
-  const { database, copy, follower, lookup, told } = start();
+  const { database, copy, follower, told } = start();
   await follower.catchUp();
   database.change('autumn', factsOf(1));
-  await copy.write([{ key: 'autumn', asOf: 1, facts: factsOf(1) }]);
+  await copy.write([{ key: 'autumn', asOf: 1, of: database.history(), facts: factsOf(1) }]);
   database.change('autumn', null);
   database.forget();
   await follower.catchUp();
-  t.same(told, ['another database']);
-  t.equal(await lookup('autumn'), null);
+  t.same(told, ['another history']);
 });
 
-t.test('what this host changes while it asks is no other database', async (t) => {
+t.test('what this host changes while it asks is no other history', async (t) => {
   const { database, copy, follower, lookup, told } = start();
   await follower.catchUp();
-  database.answerWith(() => copy.write([{ key: 'autumn', asOf: 1, facts: factsOf(1) }]));
+  const state = { key: 'autumn', asOf: 1, of: database.history(), facts: factsOf(1) };
+  database.answerWith(() => copy.write([state]));
   await follower.catchUp();
   t.same(told, []);
   t.same(lookup('autumn'), factsOf(1));
@@ -289,10 +307,43 @@ t.test('another database is known by its number, however much it knows', async (
   database.change('autumn', factsOf(1));
   await follower.catchUp();
   t.same(await lookup('autumn'), factsOf(1));
-  database.become(2);
+  database.become({ database: 2 });
   for (let time = 0; time < 5; time++) database.change('other', factsOf(2));
   database.change('autumn', null);
   await follower.catchUp();
   t.same(told, ['another database']);
   t.equal(await lookup('autumn'), null);
+});
+
+t.test(
+  'a server that took over without the last changes is known, however many were made there since',
+  async (t) => {
+    const { database, copy, follower, lookup, told } = start();
+    await follower.catchUp();
+    database.change('autumn', factsOf(1));
+    await follower.catchUp();
+    database.change('autumn', factsOf(1, 'https://example.com/lost'));
+    await follower.catchUp();
+    // What was lost, and others have gone on.
+    database.forget(1);
+    database.become({ begun: 2 });
+    database.change('winter', factsOf(2));
+    database.change('spring', factsOf(3));
+    await follower.catchUp();
+    t.same(told, ['another history']);
+    t.match(lookup('autumn'), { url: 'https://example.com/lost' }, 'it goes on redirecting');
+    await copy.write([{ key: 'autumn', asOf: 1, of: database.history(), facts: factsOf(1) }]);
+    t.same(lookup('autumn'), factsOf(1), 'until it is known better, as of whichever change');
+  },
+);
+
+t.test('a database that answers is not called silent where its answer cannot be kept', async (t) => {
+  const { clock, database, copy, follower } = start();
+  t.equal(follower.silentMs(), Number.POSITIVE_INFINITY);
+  await follower.catchUp();
+  await clock.advance(5000);
+  copy.write = () => Promise.reject(new Error('full'));
+  database.change('autumn', factsOf(1));
+  await t.rejects(follower.catchUp(), { message: 'full' });
+  t.same([follower.ageMs(), follower.silentMs()], [5000, 0]);
 });

@@ -10,12 +10,14 @@ export const copyMigration: Migration = {
   version: 1,
   readableFrom: 1,
   async up(db, dialect) {
-    // `released`: 1, no link has the key. `as_of`: the change after which that is so.
+    // `released`: 1, no link has the key. `as_of`: the change after which that is so, in the history that the copy followed as the
+    // `run`-th one.
     await db.schema
       .createTable('links')
       .addColumn('key', dialect.keyType, (column) => column.primaryKey())
       .addColumn('domain', 'text', (column) => column.notNull())
       .addColumn('released', 'integer', (column) => column.notNull())
+      .addColumn('run', 'bigint', (column) => column.notNull())
       .addColumn('as_of', 'bigint', (column) => column.notNull())
       .addColumn('id', 'bigint')
       .addColumn('url', 'text')

@@ -4,13 +4,20 @@
  */
 
 import type Database from 'better-sqlite3';
-import type { CopyMark, KeyState, LinkCopy } from '../../fleet/link-copy.ts';
+import {
+  type CopyMark,
+  type CopyPlace,
+  type CopyStep,
+  type FeedEnd,
+  FILLED,
+  isSameHistory,
+  type KeyState,
+  type LinkCopy,
+} from '../../fleet/link-copy.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { PRIMARY_DOMAIN } from '../../links/link.ts';
 import { retryWhileBusy, translateSqliteError } from './dialect.ts';
 import type { RedirectLookup } from './redirect-lookup.ts';
-
-type Marks = Partial<Record<CopyMark, number>>;
 
 export interface LinkCopyDeps {
   /** Writes. */
@@ -24,66 +31,124 @@ export interface LinkCopyDeps {
 /** What is told to those who remember links: more than they look at before they forget all. */
 const EVENTS_KEPT = 10_000;
 
+/** Keys looked at in one transaction that forgets some: about 5 ms. */
+const LOOKED_AT = 1000;
+
+/**
+ * The marks, in `sequences`: where the copy stands (fleet/link-copy.ts), and `confirmed`, the run before which nothing is known any
+ * more.
+ */
+type Mark = CopyMark | 'database' | 'begun' | 'run' | 'newest' | 'confirmed';
+
 export function createLinkCopy({ connection, lookup, clock, random }: LinkCopyDeps): LinkCopy {
   const upsert = connection.prepare(
-    `insert into links (key, domain, released, as_of, id, url, status, redirect_status, expires_at_ms, max_clicks, max_clicks_seq)
-     values (?, '${PRIMARY_DOMAIN}', ?, ?, ?, ?, ?, ?, ?, ?, ?)
-     on conflict (key) do update set released = excluded.released, as_of = excluded.as_of, id = excluded.id,
+    `insert into links (key, domain, released, run, as_of, id, url, status, redirect_status, expires_at_ms, max_clicks, max_clicks_seq)
+     values (?, '${PRIMARY_DOMAIN}', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     on conflict (key) do update set released = excluded.released, run = excluded.run, as_of = excluded.as_of, id = excluded.id,
        url = excluded.url, status = excluded.status, redirect_status = excluded.redirect_status,
        expires_at_ms = excluded.expires_at_ms, max_clicks = excluded.max_clicks, max_clicks_seq = excluded.max_clicks_seq
-     where excluded.as_of > links.as_of`,
+     where (excluded.run, excluded.as_of) > (links.run, links.as_of)`,
   );
+  const remove = connection.prepare('delete from links where key = ?');
+  const listKeys = connection
+    .prepare<[after: string], [key: string, run: number]>(
+      `select key, run from links where key > ? order by key limit ${LOOKED_AT}`,
+    )
+    .raw();
   const tell = connection.prepare('insert into events (key) values (?)');
   const forgetTold = connection.prepare('delete from events where seq <= (select max(seq) from events) - ?');
   /** A number left out tells them that they know nothing any more. */
   const tellAll = connection.prepare(
     "insert into events (seq, key) select coalesce(max(seq), 0) + 2, '' from events",
   );
-  const readMark = connection.prepare<[string], number>('select value from sequences where name = ?').pluck();
-  const raiseMark = connection.prepare(
-    `insert into sequences (name, value) values (?, ?)
-     on conflict (name) do update set value = excluded.value where excluded.value > sequences.value`,
+  const readMark = connection.prepare<[Mark], number>('select value from sequences where name = ?').pluck();
+  const writeMark = connection.prepare<[Mark, number]>(
+    'insert into sequences (name, value) values (?, ?) on conflict (name) do update set value = excluded.value',
   );
-  const clear = connection.transaction(() => {
-    connection.exec('delete from links; delete from sequences');
-    tellAll.run();
+  const forgetMark = connection.prepare<[Mark]>('delete from sequences where name = ?');
+  const mark = (name: Mark): number | null => readMark.get(name) ?? null;
+
+  function findPlace(): CopyPlace | null {
+    const run = mark('run');
+    if (run === null) return null;
+    const [database, begun, position, newest] = (['database', 'begun', 'position', 'newest'] as const).map(
+      (name) => mark(name) as number,
+    ) as [number, number, number, number];
+    return { of: { database, begun }, run, position, newest: Math.max(position, newest) };
+  }
+
+  /** Whether it was news. */
+  function take({ key, asOf, of, facts }: KeyState, place: CopyPlace | null): boolean {
+    if (place === null || !isSameHistory(of, place.of)) return remove.run(key).changes > 0;
+    const { changes } = upsert.run(
+      key,
+      facts === null ? 1 : 0,
+      place.run,
+      asOf,
+      facts?.id,
+      facts?.url,
+      facts?.status,
+      facts?.redirectStatus,
+      facts?.expiresAtMs,
+      facts?.maxClicks,
+      facts?.maxClicksSeq,
+    );
+    return changes > 0;
+  }
+
+  function go(place: CopyPlace | null, { mark: name, of, from, to }: CopyStep): void {
+    if (place !== null && isSameHistory(of, place.of) && mark(name) === from) writeMark.run(name, to);
+  }
+
+  const readPlace = connection.transaction(findPlace);
+  const write = connection.transaction((states: readonly KeyState[], step: CopyStep | null) => {
+    const place = findPlace();
+    const news = states.filter((state) => take(state, place));
+    for (const { key } of news) tell.run(key);
+    if (news.length > 0) forgetTold.run(EVENTS_KEPT);
+    if (place !== null && news.length > 0) {
+      writeMark.run('newest', Math.max(place.newest, ...news.map(({ asOf }) => asOf)));
+    }
+    if (step !== null) go(place, step);
   });
-  const write = connection.transaction((states: readonly KeyState[], marks: Marks) => {
-    let written = 0;
-    let newest = 0;
-    for (const { key, asOf, facts } of states) {
-      const { changes } = upsert.run(
-        key,
-        facts === null ? 1 : 0,
-        asOf,
-        facts?.id,
-        facts?.url,
-        facts?.status,
-        facts?.redirectStatus,
-        facts?.expiresAtMs,
-        facts?.maxClicks,
-        facts?.maxClicksSeq,
-      );
-      if (changes === 0) continue;
+  const begin = connection.transaction(({ of, last }: FeedEnd, instead: CopyPlace | null) => {
+    const place = findPlace();
+    // Another process of this host was first.
+    if (place?.run !== instead?.run) return;
+    if (place?.of.database !== of.database) {
+      connection.exec('delete from links');
+      tellAll.run();
+    }
+    const marks = { database: of.database, begun: of.begun, position: last, newest: last };
+    for (const [name, value] of Object.entries(marks)) writeMark.run(name as Mark, value);
+    writeMark.run('run', (place?.run ?? 0) + 1);
+    forgetMark.run('filled_to');
+  });
+  const forgetUnconfirmed = connection.transaction((after: string): string | null => {
+    const run = mark('run') as number;
+    if (mark('filled_to') !== FILLED || mark('confirmed') === run) return null;
+    const looked = listKeys.all(after);
+    for (const [key, knownIn] of looked) {
+      if (knownIn === run) continue;
+      remove.run(key);
       tell.run(key);
-      newest = Math.max(newest, asOf);
-      written++;
     }
-    if (written > 0) {
-      forgetTold.run(EVENTS_KEPT);
-      raiseMark.run('newest', newest);
-    }
-    for (const [mark, value] of Object.entries(marks)) raiseMark.run(mark, value);
+    forgetTold.run(EVENTS_KEPT);
+    const [last] = looked.at(-1) ?? [null];
+    if (last === null) writeMark.run('confirmed', run);
+    return last;
   });
 
-  async function commit(work: () => void): Promise<void> {
+  async function commit<T>(work: () => T): Promise<T> {
+    let result: T | undefined;
     const workAndShow = (): void => {
-      work();
+      result = work();
       // What was written is seen at once, also by who has looked in this turn already.
       lookup.endSnapshot();
     };
     try {
       await retryWhileBusy(workAndShow, { clock, random });
+      return result as T;
     } catch (error) {
       throw translateSqliteError(error);
     }
@@ -91,8 +156,10 @@ export function createLinkCopy({ connection, lookup, clock, random }: LinkCopyDe
 
   return {
     lookup: lookup.lookup,
-    readMark: async (mark) => readMark.get(mark) ?? null,
-    write: (states, marks = {}) => commit(() => write.immediate(states, marks)),
-    clear: () => commit(() => void clear.immediate()),
+    readPlace: async () => readPlace.deferred(),
+    readFilledTo: async () => mark('filled_to'),
+    write: (states, step) => commit(() => write.immediate(states, step ?? null)),
+    begin: (end, instead) => commit(() => begin.immediate(end, instead)),
+    forgetUnconfirmed: (after) => commit(() => forgetUnconfirmed.immediate(after)),
   };
 }
