@@ -127,6 +127,20 @@ t.test('a copy of another database is forgotten by everybody who remembers it', 
   });
 });
 
+t.test('also by who is told of other keys before and after it', async (t) => {
+  const dataDir = t.testdir();
+  const [one, other] = [await openBegun(t, dataDir), await open(t, dataDir)];
+  await one.write([stateOf('a', 9, 'https://example.com/1')]);
+  await nextTurn();
+  t.ok(other.lookup('a'));
+  await nextTurn();
+  await one.write([stateOf('b', 9, 'https://example.com/1')]);
+  await begin(one, { of: OTHER, last: 0 });
+  await one.write([stateOf('c', 1, 'https://example.com/1', OTHER)]);
+  await nextTurn();
+  t.equal(other.lookup('a'), null);
+});
+
 t.test('what was read from one database does not land in the copy of another one', async (t) => {
   const copy = await openBegun(t, t.testdir());
   const read = stateOf('a', 9, 'https://example.com/old');

@@ -105,6 +105,21 @@ t.test('after very many changes everything is read anew', async (t) => {
   t.equal(await urlOf('spring'), 'https://example.com/3', 'and followed from there on');
 });
 
+t.test('where a number is missing among those of the changes, everything is read anew', async (t) => {
+  const { dataDir, ours, others, urlOf } = await openTwo(t);
+  await ours.links.apply([[create('spring'), create('summer'), create('autumn')]]);
+  for (const key of ['spring', 'summer', 'autumn']) await urlOf(key);
+  await others.links.apply([
+    [update('summer', 'https://example.com/2'), update('spring', 'https://example.com/2')],
+  ]);
+  await others.links.apply([[update('autumn', 'https://example.com/2')]]);
+  const db = new Database(join(dataDir, 'links.db'));
+  t.teardown(() => db.close());
+  db.exec("delete from events where key = 'spring' and version = 2");
+  await nextTurn();
+  t.equal(await urlOf('spring'), 'https://example.com/2');
+});
+
 for (const changes of [999, 1000, 1001]) {
   t.test(`after ${changes} changes no link is found as it was`, async (t) => {
     const { ours, others, urlOf } = await openTwo(t);

@@ -17,7 +17,7 @@ import {
 import type { Clock } from '../../kernel/clock.ts';
 import { PRIMARY_DOMAIN } from '../../links/link.ts';
 import { retryWhileBusy, translateSqliteError } from './dialect.ts';
-import type { RedirectLookup } from './redirect-lookup.ts';
+import { ALL_KEYS, type RedirectLookup } from './redirect-lookup.ts';
 
 export interface LinkCopyDeps {
   /** Writes. */
@@ -57,10 +57,6 @@ export function createLinkCopy({ connection, lookup, clock, random }: LinkCopyDe
     .raw();
   const tell = connection.prepare('insert into events (key) values (?)');
   const forgetTold = connection.prepare('delete from events where seq <= (select max(seq) from events) - ?');
-  /** A number left out tells them that they know nothing any more. */
-  const tellAll = connection.prepare(
-    "insert into events (seq, key) select coalesce(max(seq), 0) + 2, '' from events",
-  );
   const readMark = connection.prepare<[Mark], number>('select value from sequences where name = ?').pluck();
   const writeMark = connection.prepare<[Mark, number]>(
     'insert into sequences (name, value) values (?, ?) on conflict (name) do update set value = excluded.value',
@@ -117,7 +113,7 @@ export function createLinkCopy({ connection, lookup, clock, random }: LinkCopyDe
     if (place?.run !== instead?.run) return;
     if (place?.of.database !== of.database) {
       connection.exec('delete from links');
-      tellAll.run();
+      tell.run(ALL_KEYS);
     }
     const marks = { database: of.database, begun: of.begun, position: last, newest: last };
     for (const [name, value] of Object.entries(marks)) writeMark.run(name as Mark, value);

@@ -45,6 +45,9 @@ const REMEMBERED_LENGTH_MAX = 20_000_000;
 /** Changed keys that are forgotten one by one; after more of them all are. */
 const CHANGES_MAX = 1000;
 
+/** Told in place of a key. */
+export const ALL_KEYS = '';
+
 export function createRedirectLookup(
   connection: Database.Database,
   { linksMax = REMEMBERED_MAX, lengthMax = REMEMBERED_LENGTH_MAX } = {},
@@ -94,13 +97,17 @@ export function createRedirectLookup(
     version = versionNow;
   }
 
-  /** Where numbers are missing there were changes that are not told of any more, such as those of a purged link. */
+  /**
+   * Where numbers are missing there were changes that are not told of any more, such as those of a purged link; and no key at all is a
+   * change of all of them.
+   */
   function forgetChanged(): void {
     const changes = readChanges.all(seq);
-    const next = changes[0]?.[0] ?? seq + 1;
-    if (next === seq + 1 && changes.length < CHANGES_MAX) {
+    const last = changes.at(-1)?.[0] ?? seq;
+    const isAllTold = last - seq === changes.length && changes.every(([, key]) => key !== ALL_KEYS);
+    if (isAllTold && changes.length < CHANGES_MAX) {
       for (const [, key] of changes) remembered.delete(key);
-      seq = changes.at(-1)?.[0] ?? seq;
+      seq = last;
     } else {
       remembered.clear();
       seq = readLastSeq.get() as number;
