@@ -9,7 +9,7 @@ import { type Link, type LinkOptions, optionsOf, PRIMARY_DOMAIN } from '../links
 import type { EventType, LinkCommand, LinkRef, Outcome, Refusal, UnitResult } from '../links/link-store.ts';
 import type { Dialect, SearchEntry } from './dialect.ts';
 import type { LinkInserts } from './link-inserts.ts';
-import { parseOptions, toLink, toLinkRow } from './link-rows.ts';
+import { namedVersion, parseOptions, toLink, toLinkRow } from './link-rows.ts';
 import { toSearchText } from './search-text.ts';
 import type { Tables } from './tables.ts';
 
@@ -232,7 +232,7 @@ async function findPast(db: Kysely<Tables>, linkId: number, version: number): Pr
     .selectFrom('events')
     .select('options')
     .where('link_id', '=', linkId)
-    .where('version', '=', version)
+    .where('version', '=', namedVersion(version))
     .executeTakeFirst();
   return row?.options ? parseOptions(row.options) : null;
 }

@@ -1,10 +1,15 @@
 /** Links and events as rows of the tables, and back. */
 
-import type { Insertable, Selectable } from 'kysely';
+import { type Insertable, type RawBuilder, type Selectable, sql } from 'kysely';
 import type { Link, LinkOptions, LinkStatus, RedirectStatus } from '../links/link.ts';
 import type { EventType, LinkEvent } from '../links/link-store.ts';
 import { toSearchText } from './search-text.ts';
 import type { EventTable, LinkTable } from './tables.ts';
+
+/** A version as a client names it, which may be more than the column of versions holds. */
+export function namedVersion(version: number): RawBuilder<number> {
+  return sql`cast(${version} as bigint)`;
+}
 
 export function toLink(row: Selectable<LinkTable>): Link {
   return {

@@ -10,7 +10,7 @@ import type { GroupCommit } from './group-commit.ts';
 import { findLink, runUnits, takeKeyNumbers } from './link-commands.ts';
 import { createLinkInserts } from './link-inserts.ts';
 import { listLinks } from './link-list.ts';
-import { parseOptions, toEvent } from './link-rows.ts';
+import { namedVersion, parseOptions, toEvent } from './link-rows.ts';
 import { createReading } from './reading.ts';
 import type { Tables } from './tables.ts';
 
@@ -62,7 +62,9 @@ async function listHistory(
     .where('events.link_id', '=', linkId)
     .where('events.options', 'is not', null)
     .$narrowType<{ options: string }>()
-    .$if(beforeVersion !== null, (query) => query.where('events.version', '<', beforeVersion))
+    .$if(beforeVersion !== null, (query) =>
+      query.where('events.version', '<', namedVersion(beforeVersion as number)),
+    )
     .orderBy('events.version', 'desc')
     .limit(limit)
     .execute();

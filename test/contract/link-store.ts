@@ -348,7 +348,7 @@ async function testRevert(t: Test, openStore: OpenStore): Promise<void> {
   await t.test(
     'is refused for a version that the link never had, and for a link that is not there',
     async (t) => {
-      for (const version of [0, 4, 1_000_000]) {
+      for (const version of [0, 4, 1_000_000, 5_000_000_000, Number.MAX_SAFE_INTEGER]) {
         t.same(await applyOne(links, { type: 'revert', ref, version }), VERSION_UNKNOWN);
       }
       t.same(await applyOne(links, { type: 'revert', ref: { key: 'nobody' }, version: 1 }), NOT_FOUND);
@@ -687,6 +687,12 @@ async function testPast(t: Test, openStore: OpenStore): Promise<void> {
   const history = events
     .map((event, index) => ({ ...event, before: events[index - 1]?.options ?? null }) as LinkHistoryEntry)
     .reverse();
+
+  await t.test('history may be asked for from any version on', async (t) => {
+    for (const beforeVersion of [null, 5, 5_000_000_000, Number.MAX_SAFE_INTEGER]) {
+      t.same(await links.listHistory(made.id, { limit: 10, beforeVersion }), history);
+    }
+  });
 
   await t.test('each change, and nothing else, is an event', async (t) => {
     t.same(await links.listEvents({ limit: 100, after: 0 }), events);
