@@ -118,7 +118,8 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
     const pacer = createPacer({ clock, readLoop: options.readLoop });
     const fill = createFiller({
       copy,
-      source: feed,
+      // What is followed most takes longer than redirects may wait.
+      source: createChangeFeed(db, linkDialect),
       pacer,
       onUnordered: (error) => onTrouble('what is followed most cannot be copied first', error),
     });
