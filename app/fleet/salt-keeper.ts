@@ -10,13 +10,18 @@ export interface SaltKeeperDeps {
   readonly clock: Clock;
   /** The salt of a day for all hosts; the one of whoever asks first. */
   readonly agree: (day: number) => Promise<string>;
+  /** What they are kept in, another one after it was replaced: then they are kept again. */
+  readonly readPlace: () => unknown;
   readonly keep: (day: number, salt: string) => Promise<void>;
 }
 
 /** May be called as often as one likes: what is here is not asked for again. */
-export function createSaltKeeper({ clock, agree, keep }: SaltKeeperDeps): () => Promise<void> {
+export function createSaltKeeper({ clock, agree, readPlace, keep }: SaltKeeperDeps): () => Promise<void> {
   const kept = new Set<number>();
+  let place: unknown = null;
   return async () => {
+    if (readPlace() !== place) kept.clear();
+    place = readPlace();
     const today = Math.floor(clock.nowMs() / DAY_MS);
     for (const day of [today, today + 1]) {
       if (kept.has(day)) continue;

@@ -134,6 +134,7 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
     const { agree } = createSharedSalts(quick, clickDialect);
     const keepSalts = createSaltKeeper({
       clock,
+      readPlace: clicksDb.database,
       agree: (day) => agree(day, makeSalt(randomBytes)),
       keep: async (day, salt) => {
         const { writer } = clicksDb.database();

@@ -236,8 +236,10 @@ t.test('salts of today and tomorrow are brought here, once', async (t) => {
   const today = Math.floor(clock.nowMs() / DAY_MS);
   const kept: [number, string][] = [];
   let asked = 0;
+  let file = 1;
   const keep = createSaltKeeper({
     clock,
+    readPlace: () => file,
     async agree(day) {
       asked++;
       return `salt of ${day}`;
@@ -256,6 +258,13 @@ t.test('salts of today and tomorrow are brought here, once', async (t) => {
   await keep();
   t.same(kept.slice(2), [[today + 2, `salt of ${today + 2}`]]);
   t.equal(asked, 3);
+  file = 2;
+  await keep();
+  t.same(
+    kept.slice(3).map(([day]) => day),
+    [today + 1, today + 2],
+    'and again in a new file',
+  );
 });
 
 /** A host that makes the links `outcomes` tell of. */
