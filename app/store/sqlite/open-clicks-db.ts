@@ -6,7 +6,6 @@
 
 import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import Database from 'better-sqlite3';
 import type { ClickJournal } from '../../clicks/click-journal.ts';
 import { DAY_MS, type Salts } from '../../clicks/visitor.ts';
 import type { Clock } from '../../kernel/clock.ts';
@@ -22,6 +21,7 @@ import {
   openSegment,
 } from './click-journal.ts';
 import { createSalts, createSaltTable, makeSalt, type SaltReader } from './click-salts.ts';
+import { isDamage, isInPlace, isPassing, openOrPutAway } from './damage.ts';
 import { identify, type OpenDatabase, openDatabase } from './open-database.ts';
 
 export interface ClicksDb {
@@ -98,15 +98,11 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
   let reportMetAtMs = Number.NEGATIVE_INFINITY;
 
   async function open(busyTimeoutMs: number): Promise<void> {
-    const found = identify(path);
-    try {
-      file = await openFile(path, segment, { ...options, busyTimeoutMs });
-    } catch (error) {
-      // What another process has put there meanwhile is tried next time.
-      if (!isDamage(error) || identify(path) !== found) throw error;
-      moveAway(error);
-      file = await openFile(path, segment, { ...options, busyTimeoutMs });
-    }
+    file = await openOrPutAway(path, {
+      open: () => openFile(path, segment, { ...options, busyTimeoutMs }),
+      isUseless: isDamage,
+      putAway: moveAway,
+    });
     failure = null;
     if (file.isNew) tellMissing();
   }
@@ -277,16 +273,6 @@ function countStored({ readerConnection }: OpenDatabase): number | null {
   }
 }
 
-function isInPlace(database: OpenDatabase): boolean {
-  try {
-    database.requireInPlace();
-    return true;
-  } catch (error) {
-    // Another file, or this one overwritten.
-    return isDamage(error);
-  }
-}
-
 /** Out of the way, and kept: somebody may want to recover what is in it. */
 function setAside(path: string, nowMs: number): string {
   const prefix = `${basename(path)}.damaged-`;
@@ -300,14 +286,4 @@ function setAside(path: string, nowMs: number): string {
   }
   rmSync(`${path}-shm`, { force: true });
   return aside;
-}
-
-/** What passes by itself, while the file stays open and readable: a full disk, or another process that writes. */
-function isPassing(error: unknown): boolean {
-  return !(error instanceof Database.SqliteError) || /^SQLITE_(FULL|BUSY)/.test(error.code);
-}
-
-function isDamage(error: unknown): boolean {
-  const cause = error instanceof StartError ? error.cause : error;
-  return cause instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(cause.code);
 }
