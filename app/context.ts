@@ -195,6 +195,7 @@ export async function createContext(
     clock,
     readClickFailure: clicks.writer.failure,
     readSharedFailure: () => store.sharing?.failure() ?? null,
+    readCopyFailure: () => store.sharing?.copyFailure() ?? null,
     drain: store.drain,
     probeStore: store.probe,
     dataDir: config.DATA_DIR,

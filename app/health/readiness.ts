@@ -14,7 +14,7 @@ export interface Readiness {
 }
 
 export interface ReadinessFacts {
-  /** Whether links.db answers a real query with a schema that this code can read. */
+  /** Whether redirects are answered: by links.db, or by a copy, or by the database that hosts share. */
   readonly isStoreReadable: boolean;
   /** A drain row on the host, or this process's own wait before it stops. */
   readonly isDraining: boolean;
@@ -22,6 +22,8 @@ export interface ReadinessFacts {
   readonly areClicksStored: boolean;
   /** Whether the database that hosts share answers; without it known links redirect, and nothing can be changed. */
   readonly isSharedReachable: boolean;
+  /** Whether the copy of the links of a database that hosts share can be read and written; what it does not know is asked there. */
+  readonly isCopyWell: boolean;
   /** Free space where the data lies; null when it could not be asked. */
   readonly freeBytes: number | null;
 }
@@ -30,11 +32,12 @@ export interface ReadinessFacts {
 export const FREE_BYTES_MIN = 64 * 1024 * 1024;
 
 export function decideReadiness(facts: ReadinessFacts): Readiness {
-  const { isStoreReadable, isDraining, areClicksStored, isSharedReachable, freeBytes } = facts;
-  if (!isStoreReadable) return { status: 'unready', reasons: ['links_db'] };
+  const { isStoreReadable, isDraining, areClicksStored, isSharedReachable, isCopyWell, freeBytes } = facts;
+  if (!isStoreReadable) return { status: 'unready', reasons: [isCopyWell ? 'links_db' : 'copy'] };
   if (isDraining) return { status: 'draining', reasons: ['drain'] };
   const reasons = [
     ...(areClicksStored ? [] : ['clicks_db']),
+    ...(isCopyWell ? [] : ['copy']),
     ...(isSharedReachable ? [] : ['database']),
     ...(freeBytes === null || freeBytes < FREE_BYTES_MIN ? ['disk'] : []),
   ];
@@ -51,6 +54,8 @@ export interface ReadinessDeps {
   readonly readClickFailure: () => unknown;
   /** Why the database that hosts share does not answer; null: it does, or there is none. */
   readonly readSharedFailure: () => unknown;
+  /** Why the copy of shared links cannot be read or written; null: it can, or there is none. */
+  readonly readCopyFailure: () => unknown;
   /** This process alone drains, before it stops. */
   readonly isDraining: () => boolean;
   /** Told of each change once, with what is behind it where something is. */
@@ -65,17 +70,19 @@ export function createReadiness(deps: ReadinessDeps): () => Promise<Readiness> {
     const disk = await readFreeBytes(deps.dataDir);
     const clickFailure = deps.readClickFailure();
     const sharedFailure = deps.readSharedFailure();
+    const copyFailure = deps.readCopyFailure();
     const readiness = decideReadiness({
       isStoreReadable: store.error === null,
       isDraining: deps.isDraining() || (store.drainUntilMs ?? 0) > deps.clock.nowMs(),
       areClicksStored: clickFailure === null,
       isSharedReachable: sharedFailure === null,
+      isCopyWell: copyFailure === null,
       freeBytes: disk.freeBytes,
     });
     const reasons = readiness.reasons.join(' ');
     if (reasons !== told) {
       told = reasons;
-      deps.onChange(readiness, store.error ?? clickFailure ?? sharedFailure ?? disk.error);
+      deps.onChange(readiness, store.error ?? clickFailure ?? copyFailure ?? sharedFailure ?? disk.error);
     }
     return readiness;
   };

@@ -13,6 +13,7 @@ import { keepOwnChanges } from '../fleet/own-changes.ts';
 import { createSaltKeeper } from '../fleet/salt-keeper.ts';
 import { createSharedLookup } from '../fleet/shared-links.ts';
 import { createShipper } from '../fleet/shipper.ts';
+import { keepUnwritten } from '../fleet/unwritten.ts';
 import { within } from '../kernel/deadline.ts';
 import { StartError } from '../kernel/errors.ts';
 import { createPacer, inPortions } from '../kernel/portions.ts';
@@ -22,9 +23,7 @@ import { forgetSalts } from './click-retention.ts';
 import { createClickStats } from './click-stats.ts';
 import { createClickTierStore } from './click-tier-store.ts';
 import { createGroupCommit } from './group-commit.ts';
-import { createHostStateStore } from './host-state-store.ts';
 import { createLinkStore } from './link-store.ts';
-import { COPY_SCHEMA } from './migrations/migrations.ts';
 import { isFrozen } from './move/freeze.ts';
 import { createNearKeyStore } from './near-keys.ts';
 import { createChangeFeed } from './postgres/change-feed.ts';
@@ -38,11 +37,9 @@ import { createSliStore } from './sli-store.ts';
 import { createClickOutbox } from './sqlite/click-outbox.ts';
 import { makeSalt } from './sqlite/click-salts.ts';
 import { createSqliteDialect } from './sqlite/dialect.ts';
-import { createLinkCopy } from './sqlite/link-copy.ts';
 import { openClicksDb, reportingTo } from './sqlite/open-clicks-db.ts';
-import { openDatabase } from './sqlite/open-database.ts';
+import { openCopyDb } from './sqlite/open-copy-db.ts';
 import type { OpenStoreOptions } from './sqlite/open-store.ts';
-import { createRedirectLookup } from './sqlite/redirect-lookup.ts';
 import type { Store } from './store.ts';
 import { createUnknownKeyStore } from './unknown-key-store.ts';
 
@@ -59,8 +56,6 @@ export interface OpenFleetStoreOptions extends OpenStoreOptions {
 const OTHER_DATABASE = 'the database is another one; the copy of links begins anew';
 const OTHER_HISTORY =
   'the database was started again, or another server took over; all links are compared with what it has now';
-/** A key has at least one character. */
-const NO_KEY = '';
 /** The copy is called stale after this: three questions went unanswered. */
 const UNREACHABLE_AFTER_MS = 5000;
 
@@ -84,13 +79,13 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
     for (const close of closers.toReversed()) await close();
   };
   try {
-    const copyDb = await openDatabase({
-      path: join(dataDir, 'copy.db'),
-      schema: COPY_SCHEMA,
-      // It is made of what is in the database: nothing in it is worth a step of the deploy.
-      migrate: 'auto',
+    const copyDb = await openCopyDb({
+      dataDir,
       dialect: local,
-      synchronous: 'NORMAL',
+      clock,
+      random,
+      canBeFilled: () => readSharedFailure() === null,
+      onRemoved: (error) => onTrouble('the copy of links could not be read; it is made anew', error),
     });
     closers.push(copyDb.close);
     const clicksDb = await openClicksDb({
@@ -106,18 +101,21 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
 
     const onCopyFailed = (error: unknown): void =>
       onTrouble('a link could not be written to the copy', error);
-    const lookup = createRedirectLookup(copyDb.readerConnection);
     const feed = createChangeFeed(quick, linkDialect);
-    const copy = copyDb.connect((connection) => createLinkCopy({ connection, lookup, clock, random }));
+    const unwritten = keepUnwritten({ copy: copyDb.copy, onFailed: onCopyFailed });
+    const { copy } = unwritten;
     const follower = createFollower({
       clock,
       copy,
       feed,
       onOtherHistory: (isOtherDatabase) => onTrouble(isOtherDatabase ? OTHER_DATABASE : OTHER_HISTORY, null),
     });
+    const readSharedFailure = (): unknown =>
+      follower.silentMs() > UNREACHABLE_AFTER_MS ? new Error('The shared database does not answer.') : null;
+    const readCopyFailure = (): unknown => copyDb.failure() ?? unwritten.failure();
     const pacer = createPacer({ clock, readLoop: options.readLoop });
     const fill = createFiller({
-      copy,
+      copy: copyDb.copy,
       // What is followed most takes longer than redirects may wait.
       source: createChangeFeed(db, linkDialect),
       pacer,
@@ -155,13 +153,7 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
       requireInPlace: () => undefined,
       onCommitted: () => undefined,
     });
-    const hostWrites = createGroupCommit(copyDb.writer, {
-      clock,
-      dialect: local,
-      requireInPlace: copyDb.requireInPlace,
-      onCommitted: () => undefined,
-    });
-    closers.push(hostWrites.close, writes.close);
+    closers.push(writes.close);
     const tiers = createClickTierStore({
       open: () => ({ reader: db, writer: db }),
       dialect: clickDialect,
@@ -178,7 +170,8 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
           dialect: linkDialect,
           lookup: createSharedLookup({
             clock,
-            copy,
+            // What was asked for can be asked for again, and takes no place from what cannot.
+            copy: { lookup: copy.lookup, write: copyDb.copy.write },
             feed,
             follower,
             staleMaxMs: options.staleMaxMs,
@@ -190,9 +183,9 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
         catchUp: () => withinASecond(follower.catchUp()),
         onCopyFailed,
       }),
-      lookups: lookup.figures,
+      lookups: copyDb.figures,
       apiKeys: createApiKeyStore({ reader, writes, dialect: linkDialect }),
-      drain: createHostStateStore({ reader: copyDb.reader, writes: hostWrites, dialect: local }),
+      drain: copyDb.drain,
       clicks: clicksDb,
       stats: createClickStats({
         links: reader,
@@ -222,12 +215,12 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
           countUnshipped: outbox.countWaiting,
         },
         quotas: createQuotaBook(quick, clickDialect),
-        failure: () =>
-          follower.silentMs() > UNREACHABLE_AFTER_MS
-            ? new Error('The shared database does not answer.')
-            : null,
+        failure: readSharedFailure,
+        copyFailure: readCopyFailure,
         work: [
           { name: 'follow the changes of links', everyMs: 1000, work: follower.catchUp },
+          { name: 'look after the copy of links', everyMs: 1000, work: copyDb.repair },
+          { name: 'write what the copy of links has not', everyMs: 1000, work: unwritten.write },
           { name: 'ship clicks', everyMs: 500, work: ship },
           { name: 'fill the copy of links', everyMs: 5000, work: fill },
           {
@@ -239,8 +232,12 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
         ],
       },
       async probe() {
-        copyDb.requireInPlace();
-        lookup.lookup(NO_KEY);
+        try {
+          copyDb.probe();
+        } catch (error) {
+          // What the copy does not answer the database does.
+          if (readSharedFailure() !== null) throw error;
+        }
       },
       close: closeAll,
     };

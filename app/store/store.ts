@@ -31,7 +31,7 @@ export interface Store {
   readonly nearKeys: NearKeyStore;
   /** What hosts do that share a database; null: this is the only one. */
   readonly sharing: Sharing | null;
-  /** Reads as a redirect does; throws when that fails, or when the schema has become too new for this code. */
+  /** Reads as a redirect does; throws when redirects fail, or when the schema has become too new for this code. */
   probe(): Promise<void>;
   close(): Promise<void>;
 }
@@ -45,6 +45,8 @@ export interface Sharing {
   readonly figures: FleetFigures;
   /** Why the shared database cannot be asked at the moment; null: it can. */
   failure(): unknown;
+  /** Why the copy of the links on this host cannot be read or written; null: it can. */
+  copyFailure(): unknown;
   /** To be done again and again beside the service. */
   readonly work: readonly SharedWork[];
 }

@@ -1,4 +1,5 @@
 // Hosts that share a PostgreSQL: two services with a folder each.
+import { rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import t, { type Test } from 'tap';
@@ -9,6 +10,7 @@ import type { FakeClock } from '../support/fake-clock.ts';
 import { type HttpService, makeLink, startHttp } from '../support/http.ts';
 import { type PostgresServer, query, startPostgres } from '../support/postgres.ts';
 import { requireCommand } from '../support/requirement.ts';
+import { mountSmallDisk } from '../support/small-disk.ts';
 import { until } from '../support/until.ts';
 
 const BROWSER = { 'user-agent': 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0' };
@@ -57,6 +59,27 @@ function countCopied(dataDir: string): number {
     return db.prepare<[], number>('select count(*) from links').pluck().get() as number;
   } finally {
     db.close();
+  }
+}
+
+const MARK = 'the_one_before';
+
+/** Tells a file from the next one: the number of a file that is gone is given to another one soon. */
+function mark(path: string): void {
+  const db = new Database(path);
+  db.exec(`create table ${MARK} (x)`);
+  db.close();
+}
+
+function isUnmarked(path: string): boolean {
+  try {
+    const db = new Database(path, { readonly: true });
+    const marks = db.prepare('select 1 from sqlite_schema where name = ?').all(MARK);
+    db.close();
+    return marks.length === 0;
+  } catch {
+    // There is none, or what is there is no database.
+    return false;
   }
 }
 
@@ -317,6 +340,76 @@ async function main(): Promise<void> {
     t.ok(other.log().some(({ msg }) => msg === 'a link could not be written to the copy'));
   });
 
+  await t.test(
+    'on a full disk a change is followed at once, on the host that made it and others',
+    async (t) => {
+      const disk = mountSmallDisk(t, 8192);
+      if (disk === null) return;
+      const env = { DATABASE_URL: await server.createDatabase(t) };
+      const full = await startHttp(t, { dataDir: disk.path, env, clock: REAL_CLOCK });
+      const other = await startHttp(t, { env, clock: REAL_CLOCK });
+      for (const key of ['autumn', 'gone', 'winter']) await makeLink(full.ask, { key, url: TARGET });
+      const reasonsOf = async () =>
+        ((await full.ask('GET', '/readyz')).body as { reasons: readonly string[] }).reasons;
+      disk.fill();
+      let url = TARGET;
+      for (let time = 1; !(await reasonsOf()).includes('copy'); time++) {
+        // What was given back to the disk in between is taken too.
+        url = `https://example.com/${'long'.repeat(400)}/${time}`;
+        t.equal((await full.ask('PATCH', '/api/v1/links/autumn', { body: { url } })).status, 200);
+        t.equal((await follow(full, 'autumn')).target, url);
+      }
+      t.equal((await full.ask('DELETE', '/api/v1/links/gone')).status, 204);
+      t.equal((await follow(full, 'gone')).status, 410);
+      await other.ask('PATCH', '/api/v1/links/winter', { body: { url } });
+      await until('it hears of others', async () => (await follow(full, 'winter')).target === url);
+      // Longer than a database may be silent that is not called away.
+      await systemClock.sleep(6000);
+      t.equal((await follow(full, 'winter')).target, url);
+      t.notOk((await reasonsOf()).includes('database'), String(await reasonsOf()));
+      disk.free();
+      await until('it is written', async () => !(await reasonsOf()).includes('copy'));
+      t.equal((await follow(full, 'autumn')).target, url);
+      t.equal((await follow(full, 'gone')).status, 410);
+      await full.stop();
+      const again = await startHttp(t, { dataDir: disk.path, env, clock: REAL_CLOCK });
+      t.equal((await follow(again, 'winter')).target, url);
+    },
+  );
+
+  await t.test('a copy that is lost or damaged while it is used costs no redirect', async (t) => {
+    const [host] = await startHosts(t);
+    const path = join(host.dataDir, 'copy.db');
+    await makeLink(host.ask, { key: 'autumn', url: TARGET });
+    const statusOf = async () => (await host.ask('GET', '/readyz')).body as { status: string };
+    const accidents = [
+      () => rmSync(path),
+      () => writeFileSync(path, Buffer.alloc(statSync(path).size, 'garbage ')),
+    ];
+    for (const happen of accidents) {
+      mark(path);
+      happen();
+      for (let time = 0; time < 20; time++) t.equal((await follow(host, 'autumn')).status, 302);
+      await until('there is a new one', () => isUnmarked(path));
+      await until('it is filled', () => countCopied(host.dataDir) === 1);
+      t.equal((await follow(host, 'autumn')).target, TARGET);
+      t.equal((await statusOf()).status, 'ready');
+    }
+    t.ok(host.log().some(({ msg }) => /it is made anew/.test(String(msg))));
+    await server.kill();
+    try {
+      await until('the database is known to be away', async () => (await statusOf()).status === 'degraded');
+      const connection = new Database(path);
+      connection.exec('drop table links');
+      connection.close();
+      t.match(await statusOf(), { status: 'unready', reasons: ['copy'] }, 'nobody can be asked');
+    } finally {
+      await server.start();
+    }
+    await until('it is ready again', async () => (await statusOf()).status === 'ready');
+    t.equal((await follow(host, 'autumn')).status, 302);
+  });
+
   await t.test('a database that was made for newer releases meanwhile is left alone', async (t) => {
     const url = await server.createDatabase(t);
     const host = await startHttp(t, { env: { DATABASE_URL: url }, clock: REAL_CLOCK });
@@ -354,8 +447,12 @@ async function main(): Promise<void> {
   });
 
   await t.test('a start that fails leaves nothing open', async (t) => {
-    const dataDir = t.testdir({ 'copy.db': {} });
+    const dataDir = t.testdir();
     const env = { DATABASE_URL: await server.createDatabase(t) };
+    await (await startHttp(t, { dataDir, env, clock: REAL_CLOCK })).stop();
+    const db = new Database(join(dataDir, 'clicks.db'));
+    db.exec('update click_schema_state set version = 99, readable_from = 99');
+    db.close();
     await t.rejects(startHttp(t, { dataDir, env, clock: REAL_CLOCK }), { name: 'StartError' });
   });
 

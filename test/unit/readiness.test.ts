@@ -16,6 +16,7 @@ t.test('readiness follows from what is known, the worst first', async (t) => {
     isDraining: false,
     areClicksStored: true,
     isSharedReachable: true,
+    isCopyWell: true,
     freeBytes: FREE_BYTES_MIN,
   };
   t.same(decideReadiness(good), { status: 'ready', reasons: [] });
@@ -35,6 +36,14 @@ t.test('readiness follows from what is known, the worst first', async (t) => {
   t.same(decideReadiness({ ...good, isSharedReachable: false }), {
     status: 'degraded',
     reasons: ['database'],
+  });
+  t.same(decideReadiness({ ...good, isCopyWell: false, freeBytes: 0 }), {
+    status: 'degraded',
+    reasons: ['copy', 'disk'],
+  });
+  t.same(decideReadiness({ ...good, isStoreReadable: false, isCopyWell: false, isSharedReachable: false }), {
+    status: 'unready',
+    reasons: ['copy'],
   });
   t.same(decideReadiness({ ...good, isStoreReadable: false, isDraining: true, freeBytes: 0 }), {
     status: 'unready',
@@ -56,6 +65,7 @@ t.test('the facts are asked of the store, the clock, the process and the disk', 
       probeStore: async () => undefined,
       dataDir,
       readSharedFailure: () => null,
+      readCopyFailure: () => null,
       readClickFailure: () => null,
       isDraining: () => false,
       onChange: () => undefined,
@@ -79,6 +89,7 @@ t.test('the facts are asked of the store, the clock, the process and the disk', 
   t.same(await read({ dataDir: join(dataDir, 'missing') }), { status: 'degraded', reasons: ['disk'] });
   const failure = new Error('SQLITE_FULL');
   t.same(await read({ readClickFailure: () => failure }), { status: 'degraded', reasons: ['clicks_db'] });
+  t.same(await read({ readCopyFailure: () => failure }), { status: 'degraded', reasons: ['copy'] });
   t.same(await read({ readSharedFailure: () => failure }), { status: 'degraded', reasons: ['database'] });
 });
 
@@ -93,6 +104,7 @@ t.test('a change is told once, with what is behind it', async (t) => {
     },
     dataDir: t.testdir(),
     readSharedFailure: () => null,
+    readCopyFailure: () => null,
     readClickFailure: () => null,
     isDraining: () => false,
     onChange: ({ status }, cause) => told.push([status, cause]),

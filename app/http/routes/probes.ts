@@ -23,7 +23,9 @@ const healthView = z.strictObject({ status: z.literal('alive'), ...identityShape
 const readinessView = z
   .strictObject({
     status: z.enum(['ready', 'degraded', 'draining', 'unready']),
-    reasons: z.array(z.string()).meta({ description: 'What is amiss: links_db, drain, clicks_db, disk.' }),
+    reasons: z
+      .array(z.string())
+      .meta({ description: 'What is amiss: links_db, drain, clicks_db, copy, database, disk.' }),
     ...identityShape,
   })
   .meta({ id: 'Readiness' });
