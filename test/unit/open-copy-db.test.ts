@@ -136,6 +136,7 @@ t.test('a file that is deleted or replaced while it is used is opened anew', asy
   const { db, removed, database } = await open(t, dataDir);
   t.ok(db.copy.lookup('a'));
   for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix);
+  await t.rejects(db.drain.writeDrainUntilMs(5), { code: 'unavailable', message: /Try again in a moment/ });
   database.answers = false;
   await db.repair();
   t.match(db.failure(), { message: /was deleted or replaced/ });

@@ -31,8 +31,8 @@ export interface LinkCopyDeps {
 /** What is told to those who remember links: more than they look at before they forget all. */
 const EVENTS_KEPT = 10_000;
 
-/** Keys looked at in one transaction that forgets some: about 5 ms. */
-const LOOKED_AT = 1000;
+/** Keys looked at in one transaction: about 3 ms where all of them are forgotten. */
+const LOOKED_AT = 500;
 
 /**
  * The marks, in `sequences`: where the copy stands (fleet/link-copy.ts), and `confirmed`, the run before which nothing is known any

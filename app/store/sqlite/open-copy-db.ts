@@ -102,7 +102,7 @@ export async function openCopyDb(options: OpenCopyDbOptions): Promise<CopyDb> {
 
   function requireFile(): OpenFile {
     if (file !== null) return file;
-    throw new AppError('unavailable', UNREADABLE, { cause: failure, retryAfterSeconds: 1 });
+    throw unreadable(failure);
   }
 
   function report(error: unknown): void {
@@ -194,6 +194,10 @@ export async function openCopyDb(options: OpenCopyDbOptions): Promise<CopyDb> {
   };
 }
 
+function unreadable(cause: unknown): AppError {
+  return new AppError('unavailable', UNREADABLE, { cause, retryAfterSeconds: 1 });
+}
+
 const UNREADABLE = 'The copy of the links on this host cannot be read just now. Try again in a moment.';
 
 async function openFile(
@@ -216,7 +220,10 @@ async function openFile(
     const writes = createGroupCommit(database.writer, {
       clock,
       dialect,
-      requireInPlace: database.requireInPlace,
+      requireInPlace() {
+        const fault = findFault(database);
+        if (fault !== null) throw unreadable(fault);
+      },
       onCommitted: () => undefined,
     });
     const drain = createHostStateStore({ reader: database.reader, writes, dialect });
