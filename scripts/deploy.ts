@@ -1,9 +1,8 @@
 // `npm run deploy -- --env staging`: builds a release of what is committed, and rolls the hosts of an environment to it. `--check` shows
 // what would be done and touches nothing.
 import { randomBytes } from 'node:crypto';
-import { homedir, hostname, userInfo } from 'node:os';
+import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { openJournal } from '../devops/audit/journal.ts';
 import { connect } from '../devops/inventory/connect.ts';
@@ -13,16 +12,16 @@ import { createTextReporter, type Reporter } from '../devops/output/reporter.ts'
 import { buildRelease, findRelease, type Release } from '../devops/release/build-release.ts';
 import { BuildError } from '../devops/release/npm.ts';
 import { buildTool } from '../devops/release/tool.ts';
-import { EXIT, runDeploy } from '../devops/roll/deploy.ts';
+import { abortDeploy, type DeployOptions, EXIT, resumeDeploy, runDeploy } from '../devops/roll/deploy.ts';
 import { findRollbackTarget, RollbackError } from '../devops/roll/find-rollback-target.ts';
+import { findInterrupted, noteBefore } from '../devops/roll/record.ts';
 import { planFor, survey, UnreachableError } from '../devops/roll/survey.ts';
 import { TransportError } from '../devops/transport/transport.ts';
+import { CACHE, ENVIRONMENTS, HOST_PROGRAM, journalsOf, ROOT } from './deploy-places.ts';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'fleetlink');
-const STATE = join(process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state'), 'fleetlink');
 const TARGET = { platform: process.platform, arch: process.arch };
 const USAGE = `npm run deploy -- --env NAME [--check] [--release ID] [--except HOST] [--allow-dirty]
+npm run deploy -- --env NAME --resume | --abort
 npm run rollback -- --env NAME [--check] [--to ID] [--except HOST]`;
 
 process.exitCode = await main().catch((error: unknown) => {
@@ -36,57 +35,106 @@ process.exitCode = await main().catch((error: unknown) => {
 async function main(): Promise<number> {
   const options = readArguments();
   if (options === null) return EXIT.usage;
-  const { env: environment } = options;
-  const manifest = readManifest(join(ROOT, 'devops/environments'), environment);
+  const { env: environment, except } = options;
+  const manifest = readManifest(ENVIRONMENTS, environment);
   const secrets = await fetchSecrets(manifest.secrets, process.env);
   const reporter = createTextReporter({
     write: (text) => void process.stdout.write(text),
     nowMs: Date.now,
     environment,
   });
-  const tool = await buildTool(CACHE, join(ROOT, 'devops/host'));
-  const built = options.rollback ? null : await build(options, reporter);
-  const { root, clients, close } = connect({
+  const tool = await buildTool(CACHE, HOST_PROGRAM);
+  const { root, clients, close } = connect({ manifest, except, tool, variables: process.env });
+  const given: Given = {
+    options,
+    journals: journalsOf(environment),
     manifest,
-    except: options.except,
-    tool,
-    variables: process.env,
-  });
+    clients,
+    variables: { ...manifest.service, ...secrets, DATA_DIR: join(root, 'shared/data') },
+    reporter,
+    isInterrupted: listenForInterrupts(reporter),
+  };
   try {
-    const factsBefore = await survey(clients, {
-      base: options.check ? null : (built?.base ?? null),
-      onNote: reporter.note,
-    });
-    const release = built ?? { ...TARGET, id: options.to ?? findRollbackTarget([...factsBefore.values()]) };
-    const plan = planFor({
-      manifest,
-      release: release.id,
-      names: clients.keys(),
-      facts: factsBefore,
-      isRollback: options.rollback,
-    });
-    reporter.plan(plan);
-    if (options.check) {
-      reporter.stages(plan);
-      return EXIT.done;
-    }
-    const deploy = `${new Date().toISOString().replace(/[-:]/g, '').slice(0, 15)}-${randomBytes(3).toString('hex')}`;
-    return await runDeploy({
+    return await (options.resume || options.abort ? goOn(given) : begin(given));
+  } finally {
+    await close();
+  }
+}
+
+interface Given extends Omit<DeployOptions, 'record' | 'release' | 'journal'> {
+  readonly options: Options;
+  /** The folder of the journals of this environment. */
+  readonly journals: string;
+}
+
+async function begin({ options, journals, ...given }: Given): Promise<number> {
+  const { manifest, clients, reporter } = given;
+  const interrupted = findInterrupted(journals);
+  if (interrupted !== null) {
+    reporter.note(`deploy ${interrupted.record.deploy} was interrupted; this one takes its place`);
+  }
+  const built = options.rollback ? null : await build(options, reporter);
+  const facts = await survey(clients, {
+    base: options.check ? null : (built?.base ?? null),
+    onNote: reporter.note,
+  });
+  const release = built ?? { ...TARGET, id: options.to ?? findRollbackTarget([...facts.values()]) };
+  const { id, platform, arch } = release;
+  const plan = planFor({
+    manifest,
+    release: id,
+    names: clients.keys(),
+    facts,
+    isRollback: options.rollback,
+  });
+  reporter.plan(plan);
+  if (options.check) {
+    reporter.stages(plan);
+    return EXIT.done;
+  }
+  const deploy = `${new Date().toISOString().replace(/[-:]/g, '').slice(0, 15)}-${randomBytes(3).toString('hex')}`;
+  return runDeploy({
+    ...given,
+    record: {
       deploy,
       holder: `${userInfo().username}@${hostname()}`,
       nonce: randomBytes(8).toString('hex'),
-      manifest,
-      release,
+      release: { id, platform, arch },
       plan,
-      clients,
-      factsBefore,
-      variables: { ...manifest.service, ...secrets, DATA_DIR: join(root, 'shared/data') },
-      journal: openJournal(join(STATE, environment, 'journal', `${deploy}.jsonl`), { nowMs: Date.now }),
-      reporter,
-      isInterrupted: listenForInterrupts(reporter),
-    });
-  } finally {
-    await close();
+      before: noteBefore(facts),
+    },
+    release,
+    journal: openJournal(join(journals, `${deploy}.jsonl`), { nowMs: Date.now }),
+  });
+}
+
+/** With a deploy that was interrupted, forward or back. */
+async function goOn({ options, journals, ...given }: Given): Promise<number> {
+  const interrupted = findInterrupted(journals);
+  if (interrupted === null) {
+    return end(
+      EXIT.usage,
+      `No deploy of ${options.env} was interrupted here: there is nothing to go on with.`,
+    );
+  }
+  const { record, path } = interrupted;
+  await survey(given.clients, { base: null, onNote: given.reporter.note });
+  const go = options.abort ? abortDeploy : resumeDeploy;
+  return go({
+    ...given,
+    record,
+    release: { ...findLayers(record.release.id), ...record.release },
+    journal: openJournal(path, { nowMs: Date.now }),
+  });
+}
+
+/** Nothing where it was built on another machine; then only what hosts have already can be gone on with. */
+function findLayers(id: string): Partial<Release> {
+  try {
+    return findRelease(CACHE, id);
+  } catch (error) {
+    if (error instanceof BuildError) return {};
+    throw error;
   }
 }
 
@@ -128,6 +176,8 @@ function readArguments() {
         env: { type: 'string' },
         check: { type: 'boolean', default: false },
         release: { type: 'string' },
+        resume: { type: 'boolean', default: false },
+        abort: { type: 'boolean', default: false },
         rollback: { type: 'boolean', default: false },
         to: { type: 'string' },
         except: { type: 'string', multiple: true, default: [] },

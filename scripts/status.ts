@@ -1,30 +1,28 @@
 // `npm run status -- --env staging`: what each host runs, how it is, and who is deploying. Asks, and changes nothing but our own program
 // on the host, which answers.
-import { homedir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { HostFacts } from '../devops/host/inspect.ts';
 import { connect } from '../devops/inventory/connect.ts';
 import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
 import { buildTool } from '../devops/release/tool.ts';
 import type { HostClient } from '../devops/remote/host-client.ts';
+import { findInterrupted, type Interrupted, listOpenSteps } from '../devops/roll/record.ts';
+import { CACHE, ENVIRONMENTS, HOST_PROGRAM, journalsOf } from './deploy-places.ts';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'fleetlink');
 const EXIT = { unwell: 1, usage: 64 };
 
 const { values } = parseArgs({
   options: { env: { type: 'string' }, json: { type: 'boolean', default: false } },
 });
 try {
-  const manifest = readManifest(join(ROOT, 'devops/environments'), values.env ?? '');
-  const tool = await buildTool(CACHE, join(ROOT, 'devops/host'));
+  const manifest = readManifest(ENVIRONMENTS, values.env ?? '');
+  const tool = await buildTool(CACHE, HOST_PROGRAM);
   const { clients, close } = connect({ manifest, tool, variables: process.env });
   const rows = await Promise.all([...clients.values()].map(readRow));
   await close();
-  if (values.json) console.log(JSON.stringify(rows, null, 2));
-  else show(rows);
+  const interrupted = describeInterrupted(findInterrupted(journalsOf(values.env ?? '')));
+  if (values.json) console.log(JSON.stringify({ hosts: rows, interrupted }, null, 2));
+  else show(rows, interrupted);
   if (rows.some(({ health }) => health !== 'ready')) process.exitCode = EXIT.unwell;
 } catch (error) {
   if (!(error instanceof ManifestError)) throw error;
@@ -77,7 +75,22 @@ function describeDuration(ms: number): string {
   return minutes < 48 * 60 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1440)} d`;
 }
 
-function show(rows: readonly Row[]): void {
+/** Null: the last deploy from this machine came to its end. */
+function describeInterrupted(interrupted: Interrupted | null) {
+  if (interrupted === null) return null;
+  const { record, entries } = interrupted;
+  return {
+    deploy: record.deploy,
+    by: record.holder,
+    release: record.plan.release,
+    at: entries.at(-1)?.at ?? null,
+    isGoingBack: entries.some(({ type }) => type === 'undo'),
+    done: entries.flatMap(({ type, step }) => (type === 'done' && step !== undefined ? [step] : [])),
+    open: listOpenSteps(entries),
+  };
+}
+
+function show(rows: readonly Row[], interrupted: ReturnType<typeof describeInterrupted>): void {
   const names = Object.keys(rows[0] ?? {}) as (keyof Row)[];
   const text = (value: Row[keyof Row]): string => String(value ?? '–');
   const widths = names.map((name) => Math.max(name.length, ...rows.map((row) => text(row[name]).length)));
@@ -88,4 +101,10 @@ function show(rows: readonly Row[]): void {
       .trimEnd();
   console.log(line(names));
   for (const row of rows) console.log(line(names.map((name) => text(row[name]))));
+  if (interrupted === null) return;
+  const { deploy, by, release, at, open } = interrupted;
+  const during = open.length === 0 ? 'between two steps' : `during ${open.join(', ')}`;
+  console.log(`
+Deploy ${deploy} of ${by} to ${release} was interrupted ${during}, at ${at}, or is still at work.
+Go on: npm run deploy -- --env ${values.env} --resume, or back: --abort`);
 }

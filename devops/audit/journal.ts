@@ -21,7 +21,8 @@ export interface Entry {
   readonly hash: string;
 }
 
-export type EntryType = 'begun' | 'plan' | 'intent' | 'done' | 'failed' | 'decision' | 'ended';
+/** `undo`: from here on the way goes back. */
+export type EntryType = 'begun' | 'resumed' | 'intent' | 'done' | 'failed' | 'undo' | 'decision' | 'ended';
 
 export interface Journal {
   append(entry: Pick<Entry, 'type' | 'step' | 'host' | 'detail'>): Entry;

@@ -7,7 +7,7 @@
  * belongs to it.
  */
 
-import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PassThrough, Readable } from 'node:stream';
@@ -19,6 +19,7 @@ import {
   restoreServiceEnvironment,
   writeServiceEnvironment,
 } from './environment.ts';
+import { writeAtomically } from './files.ts';
 import { HostError } from './host-error.ts';
 import { inspect } from './inspect.ts';
 import { type Layout, layoutOf } from './layout.ts';
@@ -65,6 +66,7 @@ const LEASED: Readonly<Record<string, Verb>> = {
   rehearse: (layout, asked: Rehearsal) => rehearse(layout, asked),
   prove: (layout, asked: ProofOptions) => prove(layout, asked),
   smoke: (layout) => smoke(layout),
+  journal: (layout, journal: { deploy: string; text: string }) => keepJournal(layout, journal),
 };
 
 /** Change what runs, or what is known of it: under the lock of the host. */
@@ -80,8 +82,6 @@ const LOCKED: Readonly<Record<string, Verb>> = {
   commit: (layout, committed: { release: string; deploy: string }) =>
     noteCommitted(layout, { ...committed, atMs: Date.now() }),
   bad: (layout, { release, reason }: { release: string; reason: string }) => noteBad(layout, release, reason),
-  journal: (layout, { deploy, lines }: { deploy: string; lines: string[] }) =>
-    appendJournal(layout, deploy, lines),
   prune: (layout) => prune(layout),
 };
 
@@ -98,11 +98,9 @@ async function remove(layout: Layout): Promise<void> {
   rmSync(layout.current, { force: true });
 }
 
-function appendJournal(layout: Layout, deploy: string, lines: readonly string[]): void {
+function keepJournal(layout: Layout, { deploy, text }: { deploy: string; text: string }): void {
   mkdirSync(layout.journal, { recursive: true });
-  appendFileSync(join(layout.journal, `${deploy}.jsonl`), lines.map((line) => `${line}\n`).join(''), {
-    flush: true,
-  });
+  writeAtomically(join(layout.journal, `${deploy}.jsonl`), text);
 }
 
 async function answer({ root, verb, claim, args }: Request, body: Readable): Promise<unknown> {

@@ -3,6 +3,7 @@
  * over. It has the tables that the release of now makes, and none of their rows.
  */
 
+import { createHash, randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
@@ -22,21 +23,27 @@ const ANSWER_MS = 10_000;
 /** Of rehearsals, in this database. */
 const LOCK = 7_203_991;
 
-/** `host`: of this host among those that share the database. What an earlier rehearsal of it left behind goes. */
+/** `host`: of this host among those that share the database. What earlier rehearsals of it left behind goes. */
 export async function openScratchSchema(
   databaseUrl: string,
   { host, release }: { readonly host: string; readonly release: string },
 ): Promise<ScratchSchema> {
-  const schema = `fleetlink_rehearsal_${host.replaceAll('-', '_')}`;
+  const ours = `fleetlink_rehearsal_${createHash('sha256').update(host).digest('hex').slice(0, 12)}_`;
+  // One that goes on after its deploy was ended must not take away another's.
+  const schema = `${ours}${randomBytes(6).toString('hex')}`;
   const ask = (text: string): Promise<void> => askDatabase(databaseUrl, { release, text });
-  const drop = (): Promise<void> => ask(`drop schema if exists ${schema} cascade`);
   // The extension where the service itself would put it: in here it would go with the schema, for all. One host after the other, since
   // it may not be made twice at once.
   await ask(`select pg_advisory_xact_lock(${LOCK}); create extension if not exists pg_trgm;
-    drop schema if exists ${schema} cascade; create schema ${schema}`);
+    do $$ declare old text; begin
+      for old in select nspname from pg_namespace where starts_with(nspname, '${ours}') loop
+        execute format('drop schema %I cascade', old);
+      end loop;
+    end $$;
+    create schema ${schema}`);
   const url = new URL(databaseUrl);
   url.searchParams.set('options', `-c search_path=${schema}`);
-  return { url: url.href, drop };
+  return { url: url.href, drop: () => ask(`drop schema if exists ${schema} cascade`) };
 }
 
 /** With the library that the release brings: the host has none of its own. */

@@ -27,7 +27,6 @@ export interface Rehearsed {
 }
 
 export interface Rehearsal {
-  readonly deploy: string;
   /** The name of this host in its environment. */
   readonly host: string;
   readonly release: string;
@@ -46,11 +45,12 @@ const DATABASES = ['links.db', 'clicks.db'];
 /** Throws HostError `boot_failed` or `unhealthy` with the last lines of the log.  */
 export async function rehearse(
   layout: Layout,
-  { deploy, host, release, before, variables }: Rehearsal,
+  { host, release, before, variables }: Rehearsal,
 ): Promise<Rehearsed[]> {
-  const folder = join(layout.shadow, deploy);
+  // What was left behind by one whose host or deploy was ended.
+  rmSync(layout.shadow, { recursive: true, force: true });
+  const folder = join(layout.shadow, randomBytes(6).toString('hex'));
   const dataDir = join(folder, 'data');
-  rmSync(folder, { recursive: true, force: true });
   mkdirSync(dataDir, { recursive: true });
   const { DATABASE_URL: databaseUrl } = variables;
   let scratch: ScratchSchema | null = null;

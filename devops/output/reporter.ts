@@ -15,7 +15,8 @@ export interface Reporter {
   failed(failures: readonly StepFailure[]): void;
   /** It failed before anything was switched. */
   untouched(): void;
-  undone(hosts: readonly { readonly name: string; readonly to: string | null }[]): void;
+  /** `isFailed`: because it failed, not because somebody wanted it. */
+  undone(hosts: readonly { readonly name: string; readonly to: string | null }[], isFailed: boolean): void;
   /** To go on or back would breach the floor. */
   held(): void;
   mixed(): void;
@@ -82,9 +83,9 @@ export function createTextReporter({ write, nowMs, environment }: TextReporterOp
       write('\n');
     },
     untouched: () => write('No host was switched: what ran before runs still.\n'),
-    undone(hosts) {
+    undone(hosts, isFailed) {
       for (const { name, to } of hosts) write(`↺ ${name} is back at ${to ?? 'nothing'}\n`);
-      write('The deploy failed and was undone.\n');
+      write(isFailed ? 'The deploy failed and was undone.\n' : 'The deploy was taken back.\n');
     },
     held: () =>
       write(
@@ -92,7 +93,9 @@ export function createTextReporter({ write, nowMs, environment }: TextReporterOp
       ),
     mixed: () => write(`Not every host could be brought back. See: npm run status -- --env ${environment}\n`),
     interrupted: () =>
-      write(`\nInterrupted between two steps. Go on: npm run deploy -- --env ${environment} --resume\n`),
+      write(
+        `\nInterrupted between two steps. Go on: npm run deploy -- --env ${environment} --resume, or back: --abort\n`,
+      ),
     recap({ hosts, release }, entries) {
       write('\n');
       for (const { name, from } of hosts) {

@@ -51,6 +51,9 @@ export class HostFailure extends Error {
 
 const ANSWER_MS = 180_000;
 const SEND_MS = 600_000;
+/** A step of a deploy that is over may still be at work there: it is waited for. */
+const BUSY_MS = 120_000;
+const BUSY_AGAIN_MS = 200;
 
 export function createHostClient({
   name,
@@ -70,10 +73,15 @@ export function createHostClient({
   let session: Session | null = null;
 
   async function call<T>(verb: string, args?: unknown, body?: Readable): Promise<T> {
-    const request = { root, verb, args, ...(lease !== null && { claim: lease }) };
-    const reply = body === undefined ? await converse(request) : await askOnce(request, body);
-    if ('error' in reply) throw new HostFailure(name, reply.error);
-    return reply.ok as T;
+    const deadlineMs = performance.now() + BUSY_MS;
+    for (;;) {
+      const request = { root, verb, args, ...(lease !== null && { claim: lease }) };
+      const reply = body === undefined ? await converse(request) : await askOnce(request, body);
+      if (!('error' in reply)) return reply.ok as T;
+      const isBusy = reply.error.code === 'busy' && body === undefined && verb !== 'renew';
+      if (!isBusy || performance.now() > deadlineMs) throw new HostFailure(name, reply.error);
+      await new Promise((resolve) => setTimeout(resolve, BUSY_AGAIN_MS));
+    }
   }
 
   /** One that broke off is begun anew by whoever comes next. */

@@ -1,6 +1,7 @@
 /** What each step of a plan does on its host. Every one may be done twice. */
 
 import { createReadStream } from 'node:fs';
+import type { Journal } from '../audit/journal.ts';
 import type { Drained } from '../host/drain.ts';
 import type { HostFacts } from '../host/inspect.ts';
 import type { Readyz } from '../host/probe.ts';
@@ -11,6 +12,7 @@ import type { Archive } from '../release/archive.ts';
 import type { Release } from '../release/build-release.ts';
 import { type HostClient, HostFailure } from '../remote/host-client.ts';
 import type { Action, Step } from './plan.ts';
+import { type DeployRecord, readOldPid } from './record.ts';
 
 export interface ActionDeps {
   readonly deploy: string;
@@ -19,8 +21,9 @@ export interface ActionDeps {
   /** What is rolled out. */
   readonly release: Pick<Release, 'id' | 'platform' | 'arch'> & Partial<Pick<Release, 'modules' | 'app'>>;
   readonly clients: ReadonlyMap<string, HostClient>;
-  /** Of before this deploy. */
-  readonly factsBefore: ReadonlyMap<string, HostFacts>;
+  /** Each host before this deploy. */
+  readonly before: DeployRecord['before'];
+  readonly journal: Pick<Journal, 'entries'>;
   /** So many other hosts are ready while one is changed. */
   readonly floor: number;
   /** The variables of the service, with secrets. */
@@ -32,10 +35,8 @@ const FLOOR_WITHIN_MS = 15_000;
 const MB = 1024 * 1024;
 
 export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown> {
-  const { deploy, nonce, manifest, release, clients, factsBefore, floor, variables } = deps;
-  /** By host, of the process that the last switch replaced. */
-  const oldPids = new Map<string, number | null>();
-  const before = (host: string): HostFacts => factsBefore.get(host) as HostFacts;
+  const { deploy, nonce, manifest, release, clients, before, journal, floor, variables } = deps;
+  const reasonsBefore = (host: string): readonly string[] => before[host]?.reasons ?? [];
 
   async function preflight(client: HostClient): Promise<unknown> {
     const facts = await client.call<HostFacts>('inspect');
@@ -81,9 +82,8 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     preflight,
     upload,
     async rehearse(client) {
-      const { current } = before(client.name);
+      const current = before[client.name]?.current ?? null;
       return client.call<Rehearsed[]>('rehearse', {
-        deploy,
         host: client.name,
         release: release.id,
         before: current === release.id ? null : current,
@@ -98,22 +98,14 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
       await requireFloor(client, others);
       return client.call<Drained>('drain', { withinMs: manifest.deploy.drain_seconds * 1000 });
     },
-    undrain: (client) => client.call('undrain', { reasonsBefore: before(client.name).readyz?.reasons ?? [] }),
-    async switch(client, step) {
-      const switched = await client.call<{ oldPid: number | null }>('switch', {
-        deploy,
-        release: step.release,
-        nonce,
-      });
-      oldPids.set(client.name, switched.oldPid);
-      return switched;
-    },
+    undrain: (client) => client.call('undrain', { reasonsBefore: reasonsBefore(client.name) }),
+    switch: (client, step) => client.call('switch', { deploy, release: step.release, nonce }),
     prove: (client, step) =>
       client.call<Proof>('prove', {
         release: step.release,
         nonce,
-        oldPid: oldPids.get(client.name) ?? null,
-        reasonsBefore: before(client.name).readyz?.reasons ?? [],
+        oldPid: readOldPid(journal.entries(), step.id.replace('prove', 'switch')),
+        reasonsBefore: reasonsBefore(client.name),
         stableMs: manifest.deploy.stable_seconds * 1000,
       }),
     mark_bad: (client, step) =>

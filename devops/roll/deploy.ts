@@ -3,13 +3,13 @@
  */
 
 import type { Journal } from '../audit/journal.ts';
-import type { HostFacts } from '../host/inspect.ts';
 import type { Manifest } from '../manifest/schema.ts';
 import type { Reporter } from '../output/reporter.ts';
 import { type HostClient, HostFailure } from '../remote/host-client.ts';
 import { type ActionDeps, createActions } from './actions.ts';
-import { type Outcome, runStages, type StepFailure } from './engine.ts';
-import { type Plan, planUndo } from './plan.ts';
+import { type EngineEvent, type Outcome, runStages, type StepFailure } from './engine.ts';
+import { planUndo, type Stage } from './plan.ts';
+import type { DeployRecord } from './record.ts';
 
 /** How a deploy ended, for programs. */
 export const EXIT = {
@@ -24,15 +24,12 @@ export const EXIT = {
 } as const;
 
 export interface DeployOptions {
-  readonly deploy: string;
-  readonly holder: string;
-  readonly nonce: string;
+  readonly record: DeployRecord;
   readonly manifest: Manifest;
   readonly release: ActionDeps['release'];
-  readonly plan: Plan;
   readonly clients: ReadonlyMap<string, HostClient>;
-  readonly factsBefore: ReadonlyMap<string, HostFacts>;
   readonly variables: Readonly<Record<string, string>>;
+  /** Of this deploy: empty, or what it came to before it was interrupted. */
   readonly journal: Journal;
   readonly reporter: Reporter;
   readonly isInterrupted: () => boolean;
@@ -41,7 +38,33 @@ export interface DeployOptions {
 const RENEW_EVERY_MS = 10_000;
 
 /** Resolves with an exit code. */
-export async function runDeploy(options: DeployOptions): Promise<number> {
+export function runDeploy(options: DeployOptions): Promise<number> {
+  return withHosts(options, () => {
+    options.journal.append({ type: 'begun', detail: options.record });
+    return rollOut(options);
+  });
+}
+
+/** Goes on where the journal ends, forward or back. */
+export function resumeDeploy(options: DeployOptions): Promise<number> {
+  const { journal } = options;
+  const undo = journal.entries().find(({ type }) => type === 'undo');
+  return withHosts(options, () => {
+    journal.append({ type: 'resumed' });
+    return undo === undefined ? rollOut(options) : goBack(options, undo.detail as Undo);
+  });
+}
+
+/** Takes back what an interrupted deploy did. */
+export function abortDeploy(options: DeployOptions): Promise<number> {
+  return withHosts(options, async () => {
+    options.journal.append({ type: 'resumed' });
+    const code = await beginUndo(options, { isBad: false });
+    return code === EXIT.undone ? EXIT.done : code;
+  });
+}
+
+async function withHosts(options: DeployOptions, work: () => Promise<number>): Promise<number> {
   const { clients, reporter, journal } = options;
   const refusal = await lockAll(options);
   if (refusal !== null) {
@@ -50,54 +73,77 @@ export async function runDeploy(options: DeployOptions): Promise<number> {
   }
   const beat = setInterval(() => void renewAll(clients.values()), RENEW_EVERY_MS);
   try {
-    journal.append({
-      type: 'begun',
-      detail: { deploy: options.deploy, by: options.holder, release: options.release.id },
-    });
-    journal.append({ type: 'plan', detail: options.plan });
-    const code = await rollOut(options);
-    journal.append({ type: 'ended', detail: { code } });
+    const code = await work();
+    if (code !== EXIT.interrupted) journal.append({ type: 'ended', detail: { code } });
     return code;
   } finally {
     clearInterval(beat);
+    await mirror(options);
     await releaseAll(options);
   }
 }
 
+function run(options: DeployOptions, stages: readonly Stage[]): Promise<Outcome> {
+  const { record, journal, reporter, isInterrupted } = options;
+  const perform = createActions({ ...record, ...options, floor: record.plan.floor });
+  const onEvent = (event: EngineEvent): void => {
+    if (event.type === 'stage') void mirror(options);
+    reporter.event(event);
+  };
+  return runStages(stages, { journal, perform, onEvent, isInterrupted });
+}
+
 async function rollOut(options: DeployOptions): Promise<number> {
-  const { plan, reporter, journal, isInterrupted } = options;
-  const perform = createActions({ ...options, floor: plan.floor });
-  const run = (stages: Plan['stages']): Promise<Outcome> =>
-    runStages(stages, { journal, perform, onEvent: reporter.event, isInterrupted });
-  const outcome = await run(plan.stages);
-  if (outcome.type === 'done') {
-    reporter.recap(plan, journal.entries());
-    return EXIT.done;
+  const { record, reporter, journal } = options;
+  const outcome = await run(options, record.plan.stages);
+  switch (outcome.type) {
+    case 'done':
+      reporter.recap(record.plan, journal.entries());
+      return EXIT.done;
+    case 'interrupted':
+      reporter.interrupted();
+      return EXIT.interrupted;
+    case 'failed':
+      reporter.failed(outcome.failures);
+      if (outcome.failures.some(isHold)) {
+        reporter.held();
+        return EXIT.mixed;
+      }
+      if (listTouched(options).length > 0) return beginUndo(options, { isBad: true });
+      reporter.untouched();
+      return outcome.failures.some(isRefusal) ? EXIT.refused : EXIT.failed;
   }
-  if (outcome.type === 'interrupted') {
-    reporter.interrupted();
-    return EXIT.interrupted;
+}
+
+/** What the journal says of it. */
+interface Undo {
+  readonly isBad: boolean;
+  readonly hosts: readonly { readonly name: string; readonly to: string | null }[];
+}
+
+/** Every host that was touched, the last one first. */
+function beginUndo(options: DeployOptions, { isBad }: Pick<Undo, 'isBad'>): Promise<number> {
+  const undo = { isBad, hosts: listTouched(options) };
+  options.journal.append({ type: 'undo', detail: undo });
+  return goBack(options, undo);
+}
+
+async function goBack(options: DeployOptions, { isBad, hosts }: Undo): Promise<number> {
+  const { record, reporter, clients } = options;
+  const { release } = record.plan;
+  const undone = await run(options, planUndo({ release, isBad, names: [...clients.keys()], hosts }));
+  switch (undone.type) {
+    case 'done':
+      reporter.undone(hosts, isBad);
+      return EXIT.undone;
+    case 'interrupted':
+      reporter.interrupted();
+      return EXIT.interrupted;
+    case 'failed':
+      reporter.failed(undone.failures);
+      reporter.mixed();
+      return EXIT.mixed;
   }
-  reporter.failed(outcome.failures);
-  if (outcome.failures.some(isHold)) {
-    reporter.held();
-    return EXIT.mixed;
-  }
-  const touched = listTouched(options);
-  if (touched.length === 0) {
-    reporter.untouched();
-    return outcome.failures.some(isRefusal) ? EXIT.refused : EXIT.failed;
-  }
-  const undone = await run(
-    planUndo({ release: plan.release, names: [...options.clients.keys()], hosts: touched }),
-  );
-  if (undone.type === 'done') {
-    reporter.undone(touched);
-    return EXIT.undone;
-  }
-  if (undone.type === 'failed') reporter.failed(undone.failures);
-  reporter.mixed();
-  return EXIT.mixed;
 }
 
 function isRefusal({ error }: StepFailure): boolean {
@@ -110,22 +156,23 @@ function isHold({ error }: StepFailure): boolean {
 }
 
 /** Hosts of which `current` may have been moved, the last one first. */
-function listTouched({ plan, journal }: DeployOptions): { name: string; to: string | null }[] {
+function listTouched({ record, journal }: DeployOptions): Undo['hosts'] {
   const switched = new Set(
     journal
       .entries()
       .filter(({ type, step }) => type === 'intent' && step?.startsWith('switch '))
       .map(({ host }) => host),
   );
-  return plan.hosts
+  return record.plan.hosts
     .filter(({ name }) => switched.has(name))
-    .map(({ name, from }) => ({ name, to: from }))
+    .map(({ name, back }) => ({ name, to: back }))
     .reverse();
 }
 
 /** Null: every host is ours. Otherwise the sentence of the one that is not, and none is. */
-async function lockAll({ clients, deploy, holder, release }: DeployOptions): Promise<string | null> {
-  const asked = { deploy, holder, doing: `roll to ${release.id}` };
+async function lockAll({ clients, record }: DeployOptions): Promise<string | null> {
+  const { deploy, holder, plan } = record;
+  const asked = { deploy, holder, doing: `roll to ${plan.release}` };
   for (const client of clients.values()) {
     try {
       const { epoch } = await client.call<{ epoch: number }>('acquire', asked);
@@ -143,14 +190,19 @@ async function renewAll(clients: Iterable<HostClient>): Promise<void> {
   for (const client of clients) await client.call('renew').catch(() => undefined);
 }
 
-async function releaseAll({ clients, journal, deploy }: DeployOptions): Promise<void> {
-  const lines = journal.entries().map((entry) => JSON.stringify(entry));
-  for (const client of clients.values()) {
-    try {
-      await client.call('journal', { deploy, lines });
-      await client.call('release');
-    } catch {
-      // It ends by itself within a minute, and the journal is here.
-    }
-  }
+/** Each host has what was meant and done so far, should this machine be lost. */
+async function mirror({ clients, journal, record: { deploy } }: DeployOptions): Promise<void> {
+  const text = journal
+    .entries()
+    .map((entry) => `${JSON.stringify(entry)}\n`)
+    .join('');
+  await Promise.all(
+    // One that cannot be reached gets it with the next stage; the journal itself is here.
+    [...clients.values()].map((client) => client.call('journal', { deploy, text }).catch(() => undefined)),
+  );
+}
+
+async function releaseAll({ clients }: DeployOptions): Promise<void> {
+  // Where that fails it ends by itself within a minute.
+  await Promise.all([...clients.values()].map((client) => client.call('release').catch(() => undefined)));
 }

@@ -51,6 +51,8 @@ export interface PlannedHost {
   /** Null: nothing runs there yet. */
   readonly from: string | null;
   readonly to: string;
+  /** Where an undo brings it: what runs, or what was committed last where that never was. */
+  readonly back: string | null;
   /** Counted from 1. */
   readonly batch: number;
 }
@@ -58,6 +60,7 @@ export interface PlannedHost {
 export interface HostNow {
   readonly name: string;
   readonly current: string | null;
+  readonly back: string | null;
   readonly isHealthy: boolean;
 }
 
@@ -75,7 +78,15 @@ export function planDeploy({ release, hosts, batches, floor: asked }: PlanOption
   const names = ordered.map(({ name }) => name);
   const groups = divide(ordered, batches, { sizeMax: Math.max(1, hosts.length - floor) });
   const planned = groups.flatMap((group, index) =>
-    group.map(({ name, current }): PlannedHost => ({ name, from: current, to: release, batch: index + 1 })),
+    group.map(
+      ({ name, current, back }): PlannedHost => ({
+        name,
+        from: current,
+        to: release,
+        back,
+        batch: index + 1,
+      }),
+    ),
   );
   const each = (action: Action, ...more: Action[]): Step[][] =>
     ordered.map(({ name }) => [action, ...more].map((one) => stepOf(one, name, release)));
@@ -139,21 +150,23 @@ function countFloor(hosts: number, floor: number | string): number {
 export interface UndoOptions {
   /** All hosts of the environment. */
   readonly names: readonly string[];
-  /** The release that failed. */
+  /** The release that is left. */
   readonly release: string;
+  /** It failed: nobody comes back to it. */
+  readonly isBad: boolean;
   /** Those that were touched, the last one first, with what they go back to; null: nothing ran there. */
   readonly hosts: readonly { readonly name: string; readonly to: string | null }[];
 }
 
 /** The same steps the other way, one host after the other. Data is never brought back: what runs now has read it before. */
-export function planUndo({ release, names, hosts }: UndoOptions): Stage[] {
+export function planUndo({ release, isBad, names, hosts }: UndoOptions): Stage[] {
   return hosts.map(({ name, to }) => ({
     name: `undo ${name}`,
     lanes: [
       [
         ...goBack(name, { to, others: names.filter((one) => one !== name) }),
-        stepOf('mark_bad', name, release),
-      ],
+        ...(isBad ? [stepOf('mark_bad', name, release)] : []),
+      ].map((step) => ({ ...step, id: `undo ${step.id}` })),
     ],
   }));
 }

@@ -68,10 +68,17 @@ export interface ToPlan {
   readonly isRollback: boolean;
 }
 
+function findBack({ current, state, releases }: HostFacts): string | null {
+  const committed = state.committed.map(({ release }) => release);
+  if (current === null || committed.includes(current)) return current;
+  return committed.findLast((release) => releases.includes(release)) ?? current;
+}
+
 export function planFor({ manifest, release, names, facts, isRollback }: ToPlan): Plan {
   const hosts = [...names].map((name) => {
-    const { current = null, readyz = null } = facts.get(name) ?? {};
-    return { name, current, isHealthy: readyz !== null };
+    const known = facts.get(name);
+    const { current = null, readyz = null } = known ?? {};
+    return { name, current, back: known === undefined ? null : findBack(known), isHealthy: readyz !== null };
   });
   const { batches, floor } = manifest.deploy;
   return (isRollback ? planRollback : planDeploy)({ release, hosts, batches, floor });

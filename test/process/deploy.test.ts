@@ -1,81 +1,17 @@
 // A deploy to this machine, with real PM2 and real releases: a first one, a second one under load, one that does not start, and the way
 // back. The base and the modules are those of the tests; building them is proven by `npm run prove`.
 
-import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import t, { type Test } from 'tap';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
 import { readJournal } from '../../devops/audit/journal.ts';
-import type { HostFacts } from '../../devops/host/inspect.ts';
-import { parseManifest } from '../../devops/manifest/read-manifest.ts';
-import { createHostClient, type HostClient } from '../../devops/remote/host-client.ts';
 import { EXIT } from '../../devops/roll/deploy.ts';
-import { createLocalTransport } from '../../devops/transport/local.ts';
-import { findFreePort } from '../../scripts/processes.ts';
-import { beginWith, buildTestTool, createDeploys, type Deploys, TEST_MODULES } from '../support/deploys.ts';
+import { openMachine } from '../support/deploy-machine.ts';
+import { beginWith } from '../support/deploys.ts';
 import { startRedirectLoad } from '../support/redirect-load.ts';
-import { runNode } from '../support/run-node.ts';
 import { createSeededRandom } from '../support/seed.ts';
-import { ADMIN_KEY, ask, makeFolder } from '../support/service.ts';
+import { ADMIN_KEY, ask } from '../support/service.ts';
 import { until } from '../support/until.ts';
-
-const MANIFEST = parseManifest(
-  'provider: local\ndeploy: { stable_seconds: 0.5, load_max: 1000 }\n',
-  'test.yaml',
-);
-
-interface Machine extends Deploys {
-  readonly root: string;
-  readonly client: HostClient;
-  readonly url: string;
-  inspect(): Promise<HostFacts>;
-}
-
-async function openMachine(t: Test): Promise<Machine> {
-  const root = makeFolder(t);
-  const [port, managementPort] = [await findFreePort(), await findFreePort()];
-  const client = createHostClient({
-    name: 'local',
-    root,
-    transport: createLocalTransport(process.env),
-    tool: await buildTestTool(t),
-  });
-  t.teardown(() => client.close());
-  installTestBase(root);
-  t.teardown(() =>
-    runNode([resolve('node_modules/pm2/bin/pm2'), 'kill'], { ...process.env, PM2_HOME: join(root, 'pm2') }),
-  );
-  await client.sendTool();
-  const deploys = await createDeploys(t, {
-    manifest: MANIFEST,
-    clients: new Map([['local', client]]),
-    variables: {
-      PORT: String(port),
-      MANAGEMENT_PORT: String(managementPort),
-      HOST: '127.0.0.1',
-      BASE_URL: 'http://sho.rt',
-      ADMIN_API_KEY: ADMIN_KEY,
-      DATA_DIR: join(root, 'shared/data'),
-    },
-  });
-  return {
-    ...deploys,
-    root,
-    client,
-    url: `http://127.0.0.1:${port}`,
-    inspect: () => client.call<HostFacts>('inspect'),
-  };
-}
-
-/** Node, PM2 and modules as this machine has them. */
-function installTestBase(root: string): void {
-  mkdirSync(join(root, 'base/test/bin'), { recursive: true });
-  mkdirSync(join(root, 'base/test/pm2/node_modules'), { recursive: true });
-  mkdirSync(join(root, 'layers', TEST_MODULES), { recursive: true });
-  symlinkSync(process.execPath, join(root, 'base/test/bin/node'));
-  symlinkSync(resolve('node_modules/pm2'), join(root, 'base/test/pm2/node_modules/pm2'));
-  symlinkSync('test', join(root, 'base/current'));
-  symlinkSync(resolve('node_modules'), join(root, 'layers', TEST_MODULES, 'node_modules'));
-}
 
 await t.test('a machine gets its first release, then others, and keeps what works', async (t) => {
   const lab = await openMachine(t);
@@ -86,7 +22,7 @@ await t.test('a machine gets its first release, then others, and keeps what work
   t.match(first, {
     current: 'r1',
     lease: null,
-    readyz: { status: 'ready', release: 'r1', nonce: 'nonce-1' },
+    readyz: { status: 'ready', release: 'r1', nonce: 'nonce-of-deploy-1' },
     state: { committed: [{ release: 'r1', deploy: 'deploy-1' }] },
   });
   t.match(lab.output(), /local {2}nothing → r1 {2}pid – → \d+ {2}ready \d+ ms {2}restarts 0 {2}✓/);
@@ -102,7 +38,7 @@ await t.test('a machine gets its first release, then others, and keeps what work
   const second = await lab.inspect();
   t.match(second, {
     current: 'r2',
-    readyz: { release: 'r2', nonce: 'nonce-2' },
+    readyz: { release: 'r2', nonce: 'nonce-of-deploy-2' },
     service: { status: 'online' },
   });
   t.not(second.service?.pid, first.service?.pid);

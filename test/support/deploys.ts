@@ -12,8 +12,9 @@ import { createTextReporter } from '../../devops/output/reporter.ts';
 import { type Archive, archiveOnce } from '../../devops/release/archive.ts';
 import { buildTool } from '../../devops/release/tool.ts';
 import type { HostClient } from '../../devops/remote/host-client.ts';
-import { runDeploy } from '../../devops/roll/deploy.ts';
+import { abortDeploy, resumeDeploy, runDeploy } from '../../devops/roll/deploy.ts';
 import { findRollbackTarget } from '../../devops/roll/find-rollback-target.ts';
+import { type DeployRecord, noteBefore, recordOf } from '../../devops/roll/record.ts';
 import { planFor, survey } from '../../devops/roll/survey.ts';
 import { buildRelease } from './release.ts';
 import { makeFolder } from './service.ts';
@@ -42,48 +43,79 @@ export function buildTestTool(t: Test): Promise<Archive> {
   return buildTool(makeFolder(t), resolve('devops/host'));
 }
 
-export async function createDeploys(
-  t: Test,
-  { manifest, clients: all, variables }: DeploysOptions,
-): Promise<Deploys> {
+/** A deploy as a test runs it, here or in a process of its own. */
+export interface TestDeploy extends DeploysOptions {
+  readonly deploy: string;
+  /** Null: back to the last one. */
+  readonly release: string | null;
+  readonly app: Archive | null;
+  readonly journal: string;
+  readonly onText: (text: string) => void;
+  /** Told of each line of the journal. */
+  readonly onLine?: (line: string) => void;
+}
+
+/** Resolves with the exit code. */
+export async function runTestDeploy(given: TestDeploy): Promise<number> {
+  const { manifest, clients, deploy, app } = given;
+  const facts = await survey(clients, { base: null, onNote: () => undefined });
+  const release = given.release ?? findRollbackTarget([...facts.values()]);
+  const built = { id: release, platform: process.platform, arch: process.arch };
+  return runDeploy({
+    ...optionsOf(given),
+    record: {
+      deploy,
+      holder: 'somebody@laptop',
+      nonce: `nonce-of-${deploy}`,
+      release: built,
+      plan: planFor({ manifest, release, names: clients.keys(), facts, isRollback: given.release === null }),
+      before: noteBefore(facts),
+    },
+    release: { ...built, ...layersOf(app) },
+  });
+}
+
+/** Goes on with what `journal` has, forward or back. */
+export async function endTestDeploy(given: TestDeploy, way: 'resume' | 'abort'): Promise<number> {
+  const options = optionsOf(given);
+  const record = recordOf(options.journal.entries()) as DeployRecord;
+  await survey(given.clients, { base: null, onNote: () => undefined });
+  const go = way === 'resume' ? resumeDeploy : abortDeploy;
+  return go({ ...options, record, release: { ...record.release, ...layersOf(given.app) } });
+}
+
+function optionsOf({ manifest, clients, variables, journal, onText, onLine }: TestDeploy) {
+  return {
+    manifest,
+    clients,
+    variables,
+    journal: openJournal(journal, { nowMs: Date.now, ...(onLine !== undefined && { onLine }) }),
+    reporter: createTextReporter({ write: onText, nowMs: Date.now, environment: 'test' }),
+    isInterrupted: () => false,
+  };
+}
+
+function layersOf(app: Archive | null) {
+  return app === null ? {} : { app, modules: { id: TEST_MODULES, file: '', bytes: 0, sha256: '' } };
+}
+
+export async function createDeploys(t: Test, options: DeploysOptions): Promise<Deploys> {
   const [cache, state] = [makeFolder(t), makeFolder(t)];
   const built = await buildRelease(t);
   const journals: string[] = [];
   let output = '';
 
-  async function run(
-    id: string | null,
-    { app, clients = all }: { app?: Archive; clients?: ReadonlyMap<string, HostClient> },
+  function run(
+    release: string | null,
+    { app, clients = options.clients }: { app: Archive | null; clients?: DeploysOptions['clients'] },
   ): Promise<number> {
-    const facts = await survey(clients, { base: null, onNote: () => undefined });
-    const release = id ?? findRollbackTarget([...facts.values()]);
     const deploy = `deploy-${journals.length + 1}`;
-    journals.push(join(state, `${deploy}.jsonl`));
-    return runDeploy({
-      deploy,
-      holder: 'somebody@laptop',
-      nonce: `nonce-${journals.length}`,
-      manifest,
-      release: {
-        id: release,
-        platform: process.platform,
-        arch: process.arch,
-        ...(app !== undefined && { app, modules: { id: TEST_MODULES, file: '', bytes: 0, sha256: '' } }),
-      },
-      plan: planFor({ manifest, release, names: clients.keys(), facts, isRollback: id === null }),
-      clients,
-      factsBefore: facts,
-      variables,
-      journal: openJournal(journals.at(-1) as string, { nowMs: Date.now }),
-      reporter: createTextReporter({
-        write: (text) => {
-          output += text;
-        },
-        nowMs: Date.now,
-        environment: 'test',
-      }),
-      isInterrupted: () => false,
-    });
+    const journal = join(state, `${deploy}.jsonl`);
+    journals.push(journal);
+    const onText = (text: string): void => {
+      output += text;
+    };
+    return runTestDeploy({ ...options, clients, deploy, release, app, journal, onText });
   }
 
   return {
@@ -97,7 +129,7 @@ export async function createDeploys(
         return { folder, remove: () => undefined };
       }),
     deploy: (id, app, clients) => run(id, { app, ...(clients !== undefined && { clients }) }),
-    rollback: () => run(null, {}),
+    rollback: () => run(null, { app: null }),
     output: () => output,
     readJournals: () => journals.map((path) => readFileSync(path, 'utf8')),
   };

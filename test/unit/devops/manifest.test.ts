@@ -18,7 +18,14 @@ t.test('what is not said has a careful default', async (t) => {
     ssh: { user: 'fleetlink', port: 22 },
     service: {},
     secrets: {},
-    deploy: { batches: [1, '50%', '100%'], stable_seconds: 2, free_mb_min: 500, load_max: 4 },
+    deploy: {
+      batches: [1, '50%', '100%'],
+      floor: '50%',
+      drain_seconds: 20,
+      stable_seconds: 2,
+      free_mb_min: 500,
+      load_max: 4,
+    },
   });
 });
 

@@ -3,9 +3,9 @@ import t from 'tap';
 import { divide, planDeploy, planRollback, planUndo } from '../../../devops/roll/plan.ts';
 
 const HOSTS = [
-  { name: 'h1', current: 'r1', isHealthy: true },
-  { name: 'h2', current: 'r1', isHealthy: false },
-  { name: 'h3', current: null, isHealthy: false },
+  { name: 'h1', current: 'r1', back: 'r1', isHealthy: true },
+  { name: 'h2', current: 'r1', back: 'r1', isHealthy: false },
+  { name: 'h3', current: null, back: null, isHealthy: false },
 ];
 
 /** `action host release` of each lane. */
@@ -30,9 +30,9 @@ t.test('batches are a number of hosts, or what share of them is done then', asyn
 t.test('a deploy rehearses everywhere before it changes anything, and broken hosts come first', async (t) => {
   const plan = planDeploy({ release: 'r2', hosts: HOSTS, batches: [1, '100%'], floor: 1 });
   t.same(plan.hosts, [
-    { name: 'h2', from: 'r1', to: 'r2', batch: 1 },
-    { name: 'h3', from: null, to: 'r2', batch: 2 },
-    { name: 'h1', from: 'r1', to: 'r2', batch: 2 },
+    { name: 'h2', from: 'r1', to: 'r2', back: 'r1', batch: 1 },
+    { name: 'h3', from: null, to: 'r2', back: null, batch: 2 },
+    { name: 'h1', from: 'r1', to: 'r2', back: 'r1', batch: 2 },
   ]);
   t.same(show([...plan.stages]), [
     ['preflight', 'preflight h2 r2', 'preflight h3 r2', 'preflight h1 r2'],
@@ -54,6 +54,7 @@ t.test('never so many at once that fewer than the floor are left', async (t) => 
   const hosts = Array.from({ length: 4 }, (_, index) => ({
     name: `h${index}`,
     current: 'r1',
+    back: 'r1',
     isHealthy: true,
   }));
   const sizes = (floor: number | string) => {
@@ -76,6 +77,7 @@ t.test('never so many at once that fewer than the floor are left', async (t) => 
 t.test('an undo goes the same way back, and takes away what was never there', async (t) => {
   const stages = planUndo({
     release: 'r2',
+    isBad: true,
     names: ['h1', 'h2', 'h3'],
     hosts: [
       { name: 'h3', to: null },
@@ -83,8 +85,11 @@ t.test('an undo goes the same way back, and takes away what was never there', as
     ],
   });
   t.same(show(stages), [
-    ['undo h3', 'remove h3 , mark_bad h3 r2'],
-    ['undo h1', 'restore h1 r1, drain h1 r1, switch h1 r1, prove h1 r1, undrain h1 r1, mark_bad h1 r2'],
+    ['undo h3', 'undo remove h3 , undo mark_bad h3 r2'],
+    [
+      'undo h1',
+      'undo restore h1 r1, undo drain h1 r1, undo switch h1 r1, undo prove h1 r1, undo undrain h1 r1, undo mark_bad h1 r2',
+    ],
   ]);
 });
 

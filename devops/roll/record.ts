@@ -1,0 +1,75 @@
+/** What a deploy needs to know of itself to go on from its journal, wherever it was ended. */
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Entry, readJournal } from '../audit/journal.ts';
+import type { HostFacts } from '../host/inspect.ts';
+import type { Plan } from './plan.ts';
+
+export interface DeployRecord {
+  readonly deploy: string;
+  /** Who began it. */
+  readonly holder: string;
+  readonly nonce: string;
+  readonly release: { readonly id: string; readonly platform: string; readonly arch: string };
+  readonly plan: Plan;
+  /** Each host before it. */
+  readonly before: Readonly<Record<string, HostBefore>>;
+}
+
+export interface HostBefore {
+  /** Null: nothing ran there. */
+  readonly current: string | null;
+  /** What was amiss. */
+  readonly reasons: readonly string[];
+}
+
+export function noteBefore(facts: ReadonlyMap<string, HostFacts>): Record<string, HostBefore> {
+  return Object.fromEntries(
+    [...facts].map(([name, { current, readyz }]) => [name, { current, reasons: readyz?.reasons ?? [] }]),
+  );
+}
+
+/** A deploy that was begun and not ended. */
+export interface Interrupted {
+  readonly path: string;
+  readonly record: DeployRecord;
+  readonly entries: readonly Entry[];
+}
+
+/** The latest deploy of an environment, if it was not ended; null: there is none to go on with. Throws JournalError. */
+export function findInterrupted(folder: string): Interrupted | null {
+  const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.jsonl')) : [];
+  // Named by when they began.
+  const last = names.sort().at(-1);
+  if (last === undefined) return null;
+  const path = join(folder, last);
+  const entries = readJournal(readFileSync(path, 'utf8'));
+  const record = recordOf(entries);
+  if (record === null || entries.some(({ type }) => type === 'ended')) return null;
+  return { path, record, entries };
+}
+
+/** Null: it was ended before it had begun anything. */
+export function recordOf(entries: readonly Entry[]): DeployRecord | null {
+  const begun = entries.find(({ type }) => type === 'begun');
+  return begun === undefined ? null : (begun.detail as DeployRecord);
+}
+
+/** The steps that were begun and of which nobody knows what became. */
+export function listOpenSteps(entries: readonly Entry[]): string[] {
+  const open = new Set<string>();
+  for (const { type, step } of entries) {
+    if (step === undefined) continue;
+    if (type === 'intent') open.add(step);
+    else open.delete(step);
+  }
+  return [...open];
+}
+
+/** What the process before the switch was called, by host, as the journal has it. */
+export function readOldPid(entries: readonly Entry[], step: string): number | null {
+  const done = entries.findLast((entry) => entry.type === 'done' && entry.step === step);
+  const { evidence } = (done?.detail ?? {}) as { evidence?: { oldPid?: number | null } };
+  return evidence?.oldPid ?? null;
+}

@@ -1,0 +1,36 @@
+// A deploy in a process of its own, which kills itself at once when its journal has so many lines. Told by a line of JSON on standard
+// input; ends with the exit code of the deploy.
+import { readFileSync } from 'node:fs';
+import type { Archive } from '../../devops/release/archive.ts';
+import { createMachineClient, MANIFEST } from './deploy-machine.ts';
+import { endTestDeploy, runTestDeploy } from './deploys.ts';
+
+export interface DeployOrder {
+  readonly root: string;
+  readonly tool: Archive;
+  readonly variables: Readonly<Record<string, string>>;
+  readonly deploy: string;
+  readonly release: string;
+  readonly app: Archive;
+  readonly journal: string;
+  readonly way: 'begin' | 'resume' | 'abort';
+  /** Null: it goes on to its end. */
+  readonly killAfter: number | null;
+}
+
+const order = JSON.parse(readFileSync(0, 'utf8')) as DeployOrder;
+const { root, tool, way, killAfter } = order;
+const client = createMachineClient(root, tool);
+let lines = 0;
+const given = {
+  ...order,
+  manifest: MANIFEST,
+  clients: new Map([['local', client]]),
+  onText: (text: string) => void process.stderr.write(text),
+  onLine: () => {
+    lines++;
+    if (lines === killAfter) process.kill(process.pid, 'SIGKILL');
+  },
+};
+process.exitCode = await (way === 'begin' ? runTestDeploy(given) : endTestDeploy(given, way));
+await client.close();
