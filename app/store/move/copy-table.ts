@@ -1,19 +1,13 @@
 /** Copies a table that does not change, in portions: each in one transaction with the place it came to, so that it goes on there. */
 
-import { createHash } from 'node:crypto';
 import type Database from 'better-sqlite3';
 import type { Kysely } from 'kysely';
+import { nextTurn } from '../../kernel/portions.ts';
 import type { Dialect } from '../dialect.ts';
 import type { Tables } from '../tables.ts';
 import type { MoveLog } from './move-log.ts';
-import {
-  createRowReader,
-  insertRows,
-  keyOf,
-  type Row,
-  readSharedRows,
-  type TableShape,
-} from './table-shape.ts';
+import { findPortion, insertValues, type Portion, type PortionValues, readValues } from './table-portions.ts';
+import type { Row, TableShape } from './table-shape.ts';
 
 export interface CopyDeps {
   readonly from: Database.Database;
@@ -26,94 +20,61 @@ export interface CopyDeps {
 
 /** About 50 ms. */
 const ROWS_MAX = 5000;
+/** Long links take the index of their search texts a second for each million of characters. */
+const CHARACTERS_MAX = 2_000_000;
 
 export async function copyTable(
   { from, to, dialect, log, onRows }: CopyDeps,
   shape: TableShape,
 ): Promise<void> {
-  const read = createRowReader(from, shape);
-  let { after, rows: done } = await log.readPlace(to, shape.name);
+  const start = await log.readPlace(to, shape.name);
+  let done = start.rows;
   onRows(done);
-  for (;;) {
-    const rows = read(after, ROWS_MAX);
-    const last = rows.at(-1);
-    if (last === undefined) return;
-    after = keyOf(shape, last);
-    done += rows.length;
-    const place = { after, rows: done };
-    await dialect.transaction(to, async (db) => {
-      await insertRows(db, { dialect, shape }, rows);
-      await log.writePlace(db, shape.name, place);
+  let given = start.isWhole ? null : readGiven(from, shape, start.after);
+  while (given !== null) {
+    const { portion, values }: Given = given;
+    const { upTo } = portion;
+    done += values.rows;
+    given = await dialect.transaction(to, async (db) => {
+      const [, next] = await Promise.all([
+        insertValues(db, shape, values),
+        // Read while the database writes.
+        nextTurn().then(() => (upTo === null ? null : readGiven(from, shape, upTo))),
+      ]);
+      await log.writePlace(db, shape.name, { after: upTo, rows: done, isWhole: upTo === null });
+      return next;
     });
     onRows(done);
   }
 }
 
-/** Small ones, which may have changed since the last time: as they are now, all of it. */
+interface Given {
+  readonly portion: Portion;
+  readonly values: PortionValues;
+}
+
+/** Fewer rows where they are long. */
+function readGiven(from: Database.Database, shape: TableShape, after: Row | null, rowsMax = ROWS_MAX): Given {
+  const portion = findPortion(from, shape, { after, rowsMax });
+  const values = readValues(from, shape, portion);
+  const characters = values.arrays.reduce((sum, { length }) => sum + length, 0);
+  if (characters <= CHARACTERS_MAX || values.rows === 1) return { portion, values };
+  const fewer = Math.floor((values.rows * CHARACTERS_MAX) / characters);
+  return readGiven(from, shape, after, Math.max(fewer, 1));
+}
+
+/** A small one, which may have changed since the last time: as it is now, all of it. */
 export async function replaceTable(
   { from, to, dialect }: Pick<CopyDeps, 'from' | 'to' | 'dialect'>,
   shape: TableShape,
 ): Promise<void> {
-  const read = createRowReader(from, shape);
   await dialect.transaction(to, async (db) => {
     await db.deleteFrom(shape.name as keyof Tables).execute();
-    let after: Row | null = null;
-    for (;;) {
-      const rows: Row[] = read(after, ROWS_MAX);
-      const last = rows.at(-1);
-      if (last === undefined) return;
-      await insertRows(db, { dialect, shape }, rows);
-      after = keyOf(shape, last);
+    for (let after: Row | null = null; ; ) {
+      const { portion, values }: Given = readGiven(from, shape, after);
+      await insertValues(db, shape, values);
+      after = portion.upTo;
+      if (after === null) return;
     }
   });
-}
-
-export interface Compared {
-  readonly table: string;
-  readonly rows: number;
-  /** SHA-256 of all rows in the order of their key; the same on both sides. */
-  readonly digest: string;
-}
-
-/** Reads all of a table on both sides. Throws a sentence that names the first rows that differ. */
-export async function compareTable(
-  { from, to, onRows }: Pick<CopyDeps, 'from' | 'to' | 'onRows'>,
-  shape: TableShape,
-): Promise<Compared> {
-  const read = createRowReader(from, shape);
-  const hash = createHash('sha256');
-  let done = 0;
-  let after: Row | null = null;
-  for (;;) {
-    const rows: Row[] = read(after, ROWS_MAX);
-    const shared = await readSharedRows(to, shape, { after, rowsMax: ROWS_MAX });
-    const [text, sharedText] = [toText(rows), toText(shared)];
-    if (text !== sharedText) throw new Error(describeDifference(shape.name, rows, shared));
-    const last = rows.at(-1);
-    if (last === undefined) return { table: shape.name, rows: done, digest: hash.digest('hex') };
-    hash.update(text);
-    done += rows.length;
-    after = keyOf(shape, last);
-    onRows(done);
-  }
-}
-
-function toText(rows: readonly Row[]): string {
-  return rows.map(toLine).join('');
-}
-
-function toLine(row: Row): string {
-  const values = row.map((value) =>
-    value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
-  );
-  return `${JSON.stringify(values)}\n`;
-}
-
-function describeDifference(table: string, rows: readonly Row[], shared: readonly Row[]): string {
-  const lines = rows.map(toLine);
-  const place = lines.findIndex((line, index) => line !== toText(shared.slice(index, index + 1)));
-  const [here, there] = [rows, shared].map(
-    (side) => toText(side.slice(place).slice(0, 1)).trim() || 'nothing',
-  );
-  return `${table} is not the same on both sides: ${here} here, ${there} in the shared database.`;
 }

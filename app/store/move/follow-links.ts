@@ -66,7 +66,7 @@ export async function followLinks({ from, to, dialect, log, since, shapes }: Fol
       await insertRows(db, { dialect, shape: shapes.links }, links);
       await insertRows(db, { dialect, shape: shapes.link_tags }, tags);
       await insertRows(db, { dialect, shape: shapes.events }, events);
-      await log.writePlace(db, FOLLOWED, { after: null, rows: last.seq });
+      await log.writePlace(db, FOLLOWED, { after: null, rows: last.seq, isWhole: false });
     });
     followed += changes.length;
   }

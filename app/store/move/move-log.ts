@@ -13,6 +13,8 @@ export interface Place {
   /** The key of the last row that was copied. */
   readonly after: Row | null;
   readonly rows: number;
+  /** Nothing is left to copy. */
+  readonly isWhole: boolean;
 }
 
 export interface MoveLog {
@@ -22,6 +24,7 @@ export interface MoveLog {
 
 const TABLE = 'moving';
 const SOURCE = 'source';
+const NOWHERE: Place = { after: null, rows: 0, isWhole: false };
 
 export function isBeingFilled(db: Kysely<Tables>, dialect: Pick<Dialect, 'hasTable'>): Promise<boolean> {
   return dialect.hasTable(db, TABLE);
@@ -50,7 +53,7 @@ export async function openMoveLog(db: Kysely<Tables>, dialect: Dialect, source: 
   return {
     async readPlace(connection, table) {
       const text = await read(connection, `rows of ${table}`);
-      return text === null ? { after: null, rows: 0 } : (JSON.parse(text) as Place);
+      return text === null ? NOWHERE : (JSON.parse(text) as Place);
     },
     writePlace: (connection, table, place) => write(connection, `rows of ${table}`, JSON.stringify(place)),
   };

@@ -19,7 +19,8 @@ import { SEGMENT_SIZE } from '../click-rows.ts';
 import { CLICK_SCHEMA, LINK_SCHEMA } from '../migrations/migrations.ts';
 import { type OpenPostgres, openPostgres } from '../postgres/open-postgres.ts';
 import type { Tables } from '../tables.ts';
-import { type Compared, compareTable, copyTable, replaceTable } from './copy-table.ts';
+import { type Compared, compareTable } from './compare-table.ts';
+import { copyTable, replaceTable } from './copy-table.ts';
 import { EVENTS_MAX, followLinks } from './follow-links.ts';
 import {
   freezeLinks,
@@ -123,6 +124,8 @@ async function moveAll({ files, shared, snapshot, clock, onProgress }: Move): Pr
     const from = fileOf(name);
     const onRows = showing(`move ${name}`, countRows(from, name));
     await copyTable({ ...to, from, onRows }, shapeOf(name));
+    // Else the database learns only a minute later how large it is, and reads all of it for a part.
+    await sql`analyze ${sql.table(name)}`.execute(db);
   }
   const compare = (from: Database.Database, name: string) =>
     compareTable({ from, to: db, onRows: showing(`compare ${name}`, countRows(from, name)) }, shapeOf(name));

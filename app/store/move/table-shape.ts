@@ -43,43 +43,6 @@ export function readShape(connection: Database.Database, name: string): TableSha
   return { name, columns: Object.fromEntries(kinds), key: key.map((column) => column.name) };
 }
 
-export type RowReader = (after: Row | null, rowsMax: number) => Row[];
-
-/** Reads the rows of a file in the order of their key, those behind `after`. */
-export function createRowReader(
-  connection: Database.Database,
-  { name, columns, key }: TableShape,
-): RowReader {
-  const select = `select ${quoteAll(Object.keys(columns))} from "${name}"`;
-  const order = `order by ${quoteAll(key)} limit ?`;
-  const first = connection.prepare<unknown[], Row>(`${select} ${order}`).raw();
-  const next = connection
-    .prepare<unknown[], Row>(
-      `${select} where (${quoteAll(key)}) > (${key.map(() => '?').join(', ')}) ${order}`,
-    )
-    .raw();
-  return (after, rowsMax) => (after === null ? first.all(rowsMax) : next.all(...after, rowsMax));
-}
-
-/** The same of the shared database. */
-export async function readSharedRows(
-  db: Kysely<Tables>,
-  { name, columns, key }: TableShape,
-  { after, rowsMax }: { readonly after: Row | null; readonly rowsMax: number },
-): Promise<Row[]> {
-  const names = Object.keys(columns);
-  // In the order in which SQLite has texts: that of their bytes.
-  const keys = sql.join(
-    key.map((part) => (columns[part] === 'text' ? sql`${sql.ref(part)} collate "C"` : sql.ref(part))),
-  );
-  const behind = after === null ? sql`true` : sql`(${keys}) > (${sql.join(after)})`;
-  const { rows } = await sql<Record<string, Row[number]>>`
-    select ${refs(names)} from ${sql.table(name)} where ${behind} order by ${keys} limit ${rowsMax}`.execute(
-    db,
-  );
-  return rows.map((row) => names.map((column) => row[column] as Row[number]));
-}
-
 export async function insertRows(
   db: Kysely<Tables>,
   { dialect, shape }: { readonly dialect: Dialect; readonly shape: TableShape },
@@ -91,16 +54,10 @@ export async function insertRows(
     select * from ${dialect.rowsOf(columns, rows)} as given`.execute(db);
 }
 
-/** The key of a row. */
-export function keyOf({ columns, key }: TableShape, row: Row): Row {
-  const names = Object.keys(columns);
-  return key.map((part) => row[names.indexOf(part)] as Row[number]);
-}
-
-function refs(names: readonly string[]): RawBuilder<unknown> {
+export function refs(names: readonly string[]): RawBuilder<unknown> {
   return sql.join(names.map((column) => sql.ref(column)));
 }
 
-function quoteAll(names: readonly string[]): string {
+export function quoteAll(names: readonly string[]): string {
   return names.map((column) => `"${column}"`).join(', ');
 }
