@@ -8,10 +8,14 @@ import type { ClickWriter, Redirect } from '../clicks/click-writer.ts';
 
 /** What is used of the limits of links. */
 export interface QuotaBook {
-  /** Takes up to `count` of what is left of `clicksMax`, and resolves with how many that were. */
-  take(linkId: number, clicksMax: number, count: number): Promise<number>;
-  readUsed(linkId: number): Promise<number>;
+  /** Takes up to `count` of what is left of `clicksMax`, and resolves with how many that were; null: what is used is not known. */
+  take(limit: Limit, count: number): Promise<number | null>;
+  /** Null: it is not known. */
+  readUsed(limit: Limit): Promise<number | null>;
 }
+
+/** What is used of one set before a file was lost, on a host that moved here later, cannot be known. */
+export type Limit = Omit<Quota, 'isOnlyAsked'>;
 
 export interface SharedQuotasDeps {
   readonly book: QuotaBook;
@@ -49,21 +53,34 @@ export function createSharedQuotas({ book, record, onFailed }: SharedQuotasDeps)
   async function settle(linkId: number, group: readonly Limited[]): Promise<void> {
     // Of two limits, of before and after a change, the lower one: never one too many.
     const clicksMax = Math.min(...group.map(({ quota }) => quota.clicksMax));
+    // Once it was set anew it is known.
+    const setBySeq = Math.max(...group.map(({ quota }) => quota.setBySeq));
+    const limit = { linkId, clicksMax, setBySeq };
     const taking = group.filter(({ quota }) => !quota.isOnlyAsked);
     const asking = group.filter(({ quota }) => quota.isOnlyAsked);
-    await decide(taking, () => book.take(linkId, clicksMax, taking.length));
-    await decide(asking, async () => ((await book.readUsed(linkId)) < clicksMax ? asking.length : 0));
+    await decide(taking, () => book.take(limit, taking.length));
+    await decide(asking, async () => {
+      const used = await book.readUsed(limit);
+      if (used === null) return null;
+      return used < clicksMax ? asking.length : 0;
+    });
   }
 
-  /** As many as `ask` says, the others find the limit used up. */
-  async function decide(redirects: readonly Limited[], ask: () => Promise<number>): Promise<void> {
+  /** As many as `ask` says, the others find the limit used up; null: nobody knows. */
+  async function decide(redirects: readonly Limited[], ask: () => Promise<number | null>): Promise<void> {
     if (redirects.length === 0) return;
     try {
-      admit(redirects, await ask());
+      const count = await ask();
+      if (count === null) refuse(redirects, 'unknown');
+      else admit(redirects, count);
     } catch (error) {
       onFailed(error);
-      for (const redirect of redirects) redirect.settle('unavailable');
+      refuse(redirects, 'unavailable');
     }
+  }
+
+  function refuse(redirects: readonly Limited[], fate: 'unknown' | 'unavailable'): void {
+    for (const redirect of redirects) redirect.settle(fate);
   }
 
   function admit(redirects: readonly Limited[], count: number): void {

@@ -170,13 +170,13 @@ t.test('what another process has shipped meanwhile is not looked for', async (t)
   t.pass();
 });
 
-function startQuotas(answer: (count: number) => Promise<number>) {
+function startQuotas(answer: (count: number) => Promise<number | null>) {
   const taken: number[] = [];
   const fates: string[] = [];
   const told: unknown[] = [];
   const record = createSharedQuotas({
     book: {
-      take(_linkId, clicksMax, count) {
+      take({ clicksMax }, count) {
         taken.push(count);
         return answer(Math.min(count, clicksMax));
       },
@@ -221,6 +221,16 @@ t.test('who only asks uses nothing up', async (t) => {
   await settled();
   t.same(fates, ['enough redirect', 'spent spent']);
   t.same(taken, []);
+});
+
+t.test('a limit of which nobody knows what is used refuses', async (t) => {
+  const { ask, fates, told } = startQuotas(async () => null);
+  ask('a', 2);
+  await settled();
+  ask('b', 2, true);
+  await settled();
+  t.same(fates, ['a unknown', 'b unknown']);
+  t.same(told, []);
 });
 
 t.test('a limit that cannot be asked for refuses', async (t) => {

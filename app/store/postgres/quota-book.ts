@@ -1,7 +1,7 @@
 /** `max_clicks` of links that hosts share: one conditional update decides, so that no two hosts give out the same click. */
 
 import { type Kysely, sql } from 'kysely';
-import type { QuotaBook } from '../../fleet/shared-quotas.ts';
+import type { Limit, QuotaBook } from '../../fleet/shared-quotas.ts';
 import type { Dialect } from '../dialect.ts';
 import { createReading } from '../reading.ts';
 import type { Tables } from '../tables.ts';
@@ -18,10 +18,18 @@ export function createQuotaBook(db: Kysely<Tables>, dialect: Dialect): QuotaBook
     return rows[0]?.taken ?? null;
   }
 
-  async function take(linkId: number, clicksMax: number, count: number): Promise<number> {
+  /** Of a limit without a row: whether nothing was used of it yet. */
+  async function isNew({ setBySeq }: Limit): Promise<boolean> {
+    const madeAt = db.selectFrom('click_state').select('value').where('name', '=', 'made_at_seq');
+    return setBySeq > (await madeAt.executeTakeFirstOrThrow()).value;
+  }
+
+  async function take(limit: Limit, count: number): Promise<number | null> {
+    const { linkId, clicksMax } = limit;
     for (;;) {
       const taken = await update(linkId, clicksMax, count);
       if (taken !== null) return taken;
+      if (!(await isNew(limit))) return null;
       await db
         .insertInto('quotas')
         .values({ link_id: linkId, used: 0 })
@@ -30,13 +38,15 @@ export function createQuotaBook(db: Kysely<Tables>, dialect: Dialect): QuotaBook
     }
   }
 
-  async function readUsed(linkId: number): Promise<number> {
-    const row = await db.selectFrom('quotas').select('used').where('link_id', '=', linkId).executeTakeFirst();
-    return row?.used ?? 0;
+  async function readUsed(limit: Limit): Promise<number | null> {
+    const quota = db.selectFrom('quotas').select('used').where('link_id', '=', limit.linkId);
+    const row = await quota.executeTakeFirst();
+    if (row !== undefined) return row.used;
+    return (await isNew(limit)) ? 0 : null;
   }
 
   return {
     take: (...args) => reading(take(...args)),
-    readUsed: (linkId) => reading(readUsed(linkId)),
+    readUsed: (limit) => reading(readUsed(limit)),
   };
 }
