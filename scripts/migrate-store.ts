@@ -8,23 +8,22 @@ import { StartError } from '../app/kernel/errors.ts';
 import { cancelMove, type MoveProgress, moveStore } from '../app/store/move/move-store.ts';
 
 const USAGE =
-  'npm run migrate:store -- --from sqlite:DATA_DIR --to postgres://user:password@host/database [--cancel]\nWithout --to: the database of DATABASE_URL.';
+  'npm run migrate:store -- --from sqlite:DATA_DIR --to postgres://user:password@host/database [--cancel [--force]]\nWithout --to: the database of DATABASE_URL.';
 const EXIT = { failed: 1, usage: 64 };
 
-const { from, to, cancel } = readArguments();
+const { from, to, cancel, force } = readArguments();
 const given = {
   dataDir: from,
-  databaseUrl: to,
   clock: systemClock,
   onBroken: (error: Error) => console.error(`A connection to the database broke: ${error.message}`),
 };
 try {
   if (cancel) {
-    await cancelMove(given);
+    await cancelMove({ ...given, databaseUrl: to, isForced: force });
     console.log(
       'The host has its links again, and may be used as before. Empty the database before you move once more.',
     );
-  } else await move();
+  } else await move(to as string);
 } catch (error) {
   console.error(`\n${error instanceof StartError ? error.message : (error as Error).stack}`);
   if (!cancel)
@@ -32,11 +31,12 @@ try {
   process.exitCode = EXIT.failed;
 }
 
-async function move(): Promise<void> {
+async function move(databaseUrl: string): Promise<void> {
   const show = createDisplay();
   // Also where it fails: a bar that goes on keeps the process alive.
   const { tables, frozenMs, unknownLimits } = await moveStore({
     ...given,
+    databaseUrl,
     onProgress: show.progress,
   }).finally(show.end);
   console.table(
@@ -44,13 +44,13 @@ async function move(): Promise<void> {
   );
   if (unknownLimits > 0) {
     console.log(
-      `${unknownLimits} links had a limit of which nobody knows what is left: it counts as used up. Set it anew.`,
+      `Of ${unknownLimits} links with a limit nobody knows what is left: they answer 503, as before, until max_clicks is set anew.`,
     );
   }
   console.log(`Both sides are the same. Links still redirect here and cannot be changed any more (for ${(frozenMs / 1000).toFixed(1)} s so far). Now start
 the host on the database; it brings the clicks since then along by itself:
 
-  DATABASE_URL='${new URL(to).protocol}//…' npx pm2 reload fleetlink --update-env && npx pm2 save
+  DATABASE_URL='${new URL(databaseUrl).protocol}//…' npx pm2 reload fleetlink --update-env && npx pm2 save
 
 Should you think better of it before that: the same command with --cancel.`);
 }
@@ -83,20 +83,26 @@ function createDisplay(): { progress(progress: MoveProgress): void; end(): void 
   };
 }
 
-function readArguments(): { from: string; to: string; cancel: boolean } {
+function readArguments(): { from: string; to: string | null; cancel: boolean; force: boolean } {
   try {
     const { values } = parseArgs({
       options: {
         from: { type: 'string' },
         to: { type: 'string' },
         cancel: { type: 'boolean', default: false },
+        force: { type: 'boolean', default: false },
       },
     });
     const dataDir = /^sqlite:(?:\/\/)?(.+)$/.exec(values.from ?? '')?.[1];
     if (dataDir === undefined) throw new Error(`--from ${values.from ?? ''}: expected sqlite: and a folder.`);
-    const to = values.to ?? process.env.DATABASE_URL ?? '';
-    if (!/^postgres(?:ql)?:\/\/./.test(to)) throw new Error('--to or DATABASE_URL: expected postgres://….');
-    return { from: dataDir, to, cancel: values.cancel };
+    const { cancel, force } = values;
+    if (force && !cancel) throw new Error('--force: goes with --cancel alone.');
+    const to = values.to ?? process.env.DATABASE_URL ?? null;
+    const isNeeded = !cancel || to !== null;
+    if (isNeeded && !/^postgres(?:ql)?:\/\/./.test(to ?? '')) {
+      throw new Error('--to or DATABASE_URL: expected postgres://….');
+    }
+    return { from: dataDir, to, cancel, force };
   } catch (error) {
     console.error(`${(error as Error).message}\n${USAGE}`);
     process.exit(EXIT.usage);

@@ -24,7 +24,7 @@ import { createClickStats } from './click-stats.ts';
 import { createClickTierStore } from './click-tier-store.ts';
 import { createGroupCommit } from './group-commit.ts';
 import { createLinkStore } from './link-store.ts';
-import { isFrozen } from './move/freeze.ts';
+import { isMoved } from './move/freeze.ts';
 import { createNearKeyStore } from './near-keys.ts';
 import { createChangeFeed } from './postgres/change-feed.ts';
 import { createClickInbox } from './postgres/click-inbox.ts';
@@ -253,7 +253,7 @@ function requireMoved(dataDir: string): void {
   if (!existsSync(path)) return;
   const links = new Database(path, { readonly: true });
   try {
-    if (isFrozen(links) || !hasLinks(links)) return;
+    if (isMoved(links) || !hasLinks(links)) return;
   } finally {
     links.close();
   }

@@ -7,9 +7,11 @@ import t, { type Test } from 'tap';
 import { systemClock } from '../../app/kernel/clock.ts';
 import type { Dialect } from '../../app/store/dialect.ts';
 import { compareTable } from '../../app/store/move/compare-table.ts';
-import { copyTable } from '../../app/store/move/copy-table.ts';
+import { copyTable, replaceTable } from '../../app/store/move/copy-table.ts';
+import { noteEnd } from '../../app/store/move/freeze.ts';
 import type { MoveLog } from '../../app/store/move/move-log.ts';
 import {
+  type CancelOptions,
   cancelMove,
   MOVED_TABLES,
   type MoveOptions,
@@ -88,6 +90,14 @@ async function openShared(t: Test, url: string): Promise<{ db: Kysely<Tables>; d
   });
   t.teardown(close);
   return { db, dialect: links };
+}
+
+function toCancel(
+  { dataDir }: Pick<HttpService, 'dataDir'>,
+  databaseUrl: string | null,
+  isForced = false,
+): CancelOptions {
+  return { dataDir, databaseUrl, isForced, clock: systemClock, onBroken: () => undefined };
 }
 
 /** Ends a move as `kill -9` does: after so many reports nothing of it is done any more. */
@@ -181,7 +191,7 @@ async function main(): Promise<void> {
       }
     });
     await t.rejects(moveStore(toMove(host, url)), { name: 'StartError', message: /have moved already/ });
-    await t.rejects(cancelMove(toMove(host, url)), { message: /A host has worked on the shared database/ });
+    await t.rejects(cancelMove(toCancel(host, url)), { message: /A host has worked on the shared database/ });
   });
 
   await t.test('whatever ends it, and whatever is changed meanwhile, the next one goes on', async (t) => {
@@ -221,9 +231,9 @@ async function main(): Promise<void> {
     await moveStore(toMove(host, url));
     t.equal(await follow(host, 'many'), 503);
     const other = await server.createDatabase(t);
-    await t.rejects(cancelMove(toMove(host, other)), { message: /were not moved to this database/ });
-    await cancelMove(toMove(host, url));
-    await cancelMove(toMove(host, url));
+    await t.rejects(cancelMove(toCancel(host, other)), { message: /were not moved to this database/ });
+    await cancelMove(toCancel(host, url));
+    await cancelMove(toCancel(host, url));
     t.equal(await follow(host, 'many'), 302);
     t.equal(await follow(host, 'few'), 302);
     await makeLink(host.ask, { key: 'spring', url: TARGET });
@@ -236,7 +246,7 @@ async function main(): Promise<void> {
     await moveStore(toMove(host, url));
     const after = await startHttp(t, { env: { DATABASE_URL: url }, clock: systemClock as never });
     t.equal(await follow(after, 'few'), 302);
-    await t.rejects(cancelMove(toMove(host, url)), { message: /A host has worked on the shared database/ });
+    await t.rejects(cancelMove(toCancel(host, url)), { message: /A host has worked on the shared database/ });
     t.equal(await follow(host, 'few'), 503, 'so that its limit is not used twice');
   });
 
@@ -250,7 +260,7 @@ async function main(): Promise<void> {
       }),
     );
     t.match(await second, { name: 'StartError', message: /Another move of these files is under way/ });
-    t.match(await cancelMove(toMove(host, url)), undefined);
+    t.match(await cancelMove(toCancel(host, url)), undefined);
   });
 
   await t.test(
@@ -283,7 +293,7 @@ async function main(): Promise<void> {
       name: 'StartError',
       message: /Another move fills this database/,
     });
-    await cancelMove(toMove(host, url));
+    await cancelMove(toCancel(host, url));
     t.notOk(existsSync(join(host.dataDir, 'moving')), 'a move may be given up in the middle');
     await makeLink(host.ask, { key: 'spring', url: TARGET });
   });
@@ -347,19 +357,133 @@ async function main(): Promise<void> {
     await t.rejects(moveStore(toMove(host, url)), { message: /here, nothing in the shared database/ });
   });
 
-  await t.test('a limit of which nobody knows what is left counts as used up', async (t) => {
+  await t.test('a limit of which nobody knows what is left stays unknown until it is set anew', async (t) => {
     const host = await startHost(t);
     const db = new Database(join(host.dataDir, 'clicks.db'));
     db.exec("update click_state set value = 1000 where name = 'made_at_seq'; delete from quotas");
     db.close();
+    const raise = new Database(join(host.dataDir, 'links.db'));
+    raise.exec("update sequences set value = 1000 where name = 'event'");
+    raise.close();
+    t.equal(await follow(host, 'few'), 503);
     const url = await server.createDatabase(t);
     t.match(await moveStore(toMove(host, url)), { unknownLimits: 2 });
-    const { db: shared } = await openShared(t, url);
-    const { rows } = await sql<{ used: number }>`select used from quotas order by used`.execute(shared);
-    t.same(
-      rows.map(({ used }) => used),
-      [3, 30],
+    const after = await startHttp(t, { env: { DATABASE_URL: url }, clock: systemClock as never });
+    t.equal(await follow(after, 'few'), 503);
+    t.equal((await after.ask('HEAD', '/few', { key: null })).status, 503);
+    await after.ask('PATCH', '/api/v1/links/few', { body: { max_clicks: 3 } });
+    t.equal((await after.ask('HEAD', '/few', { key: null })).status, 302);
+    for (const status of [302, 302, 302, 410]) t.equal(await follow(after, 'few'), status);
+    t.equal((await after.ask('HEAD', '/few', { key: null })).status, 410);
+    t.equal(await follow(after, 'many'), 503);
+  });
+
+  await t.test('keys that are used meanwhile are copied and compared as of one moment', async (t) => {
+    const host = await startHost(t);
+    const url = await server.createDatabase(t);
+    const db = new Database(join(host.dataDir, 'links.db'));
+    t.teardown(() => db.close());
+    const use = db.prepare('update api_keys set last_used_at_ms = coalesce(last_used_at_ms, 0) + 1');
+    const { tables } = await moveStore(
+      toMove(host, url, ({ step }) => {
+        if (step.startsWith('compare ')) use.run();
+      }),
     );
+    t.match(
+      tables.find(({ table }) => table === 'api_keys'),
+      { rows: 2 },
+    );
+  });
+
+  await t.test('a host goes on by itself until its move has ended, and not after it', async (t) => {
+    const host = await startHost(t);
+    const { dataDir } = host;
+    const url = await server.createDatabase(t);
+    await t.rejects(moveStore(toMove(host, url, breakingOffAt('compare links'))), { message: 'broken off' });
+    await host.stop();
+    const start = (DATABASE_URL?: string) =>
+      startHttp(t, {
+        dataDir,
+        env: DATABASE_URL === undefined ? {} : { DATABASE_URL },
+        clock: systemClock as never,
+      });
+    const again = await start();
+    t.equal(await follow(again, 'autumn'), 302);
+    t.match(await again.ask('POST', '/api/v1/links', { body: { url: TARGET } }), { status: 503 });
+    const other = await server.createDatabase(t);
+    await t.rejects(start(other), { name: 'StartError', message: /does not know/ });
+    await moveStore(toMove(host, url));
+    t.equal(await follow(again, 'autumn'), 302);
+    await again.stop();
+    await t.rejects(start(), {
+      name: 'StartError',
+      message: /have moved to a shared database.* Set DATABASE_URL to it, or go back with .*--cancel/,
+    });
+    await t.rejects(moveStore(toMove(host, other)), { message: /were not moved to this database/ });
+    t.equal(await follow(await start(url), 'autumn'), 302);
+  });
+
+  await t.test('a move that was ended between its last steps is ended by the next one', async (t) => {
+    const host = await startHost(t);
+    const url = await server.createDatabase(t);
+    await t.rejects(moveStore(toMove(host, url, breakingOffAt('compare links'))), { message: 'broken off' });
+    const db = new Database(join(host.dataDir, 'links.db'));
+    noteEnd(db);
+    db.close();
+    await moveStore(toMove(host, url));
+    const after = await startHttp(t, { env: { DATABASE_URL: url }, clock: systemClock as never });
+    t.equal(await follow(after, 'autumn'), 302);
+  });
+
+  await t.test('and can be cancelled, since no host has been let in', async (t) => {
+    const host = await startHost(t);
+    const url = await server.createDatabase(t);
+    await t.rejects(moveStore(toMove(host, url, breakingOffAt('compare links'))), { message: 'broken off' });
+    const db = new Database(join(host.dataDir, 'links.db'));
+    noteEnd(db);
+    db.close();
+    await cancelMove(toCancel(host, url));
+    await makeLink(host.ask, { key: 'spring', url: TARGET });
+  });
+
+  await t.test('a move is given up without its database, by force where it had ended', async (t) => {
+    const host = await startHost(t);
+    const url = await server.createDatabase(t);
+    await t.rejects(moveStore(toMove(host, url, breakingOffAt('compare links'))), { message: 'broken off' });
+    t.equal(await follow(host, 'many'), 503);
+    await cancelMove(toCancel(host, null));
+    t.equal(await follow(host, 'many'), 302);
+
+    const next = await server.createDatabase(t);
+    await moveStore(toMove(host, next));
+    await t.rejects(cancelMove(toCancel(host, null)), {
+      name: 'StartError',
+      message: /^Set DATABASE_URL .*add --force/,
+    });
+    await t.rejects(cancelMove(toCancel(host, 'postgres://app@127.0.0.1:1/none')), {
+      name: 'StartError',
+      message: /cannot be reached.*add --force/,
+    });
+    t.equal(await follow(host, 'many'), 503);
+    await cancelMove(toCancel(host, null, true));
+    t.equal(await follow(host, 'many'), 302);
+    await makeLink(host.ask, { key: 'spring', url: TARGET });
+  });
+
+  await t.test('a cancellation that was ended in the middle is begun again', async (t) => {
+    const host = await startHost(t);
+    const url = await server.createDatabase(t);
+    await moveStore(toMove(host, url));
+    const db = new Database(join(host.dataDir, 'links.db'));
+    t.teardown(() => db.close());
+    // Nothing can be taken from links any more: all else is done, and links are not given back.
+    db.exec("create trigger broken before delete on host_state begin select raise(abort, 'broken off'); end");
+    await t.rejects(cancelMove(toCancel(host, url)), { message: 'broken off' });
+    t.match(await host.ask('POST', '/api/v1/links', { body: { url: TARGET } }), { status: 503 });
+    db.exec('drop trigger broken');
+    await cancelMove(toCancel(host, url));
+    await makeLink(host.ask, { key: 'spring', url: TARGET });
+    t.match((await host.ask('GET', '/api/v1/links/few')).body, { max_clicks_used: 1 });
   });
 
   await t.test('a host without links moves too', async (t) => {
@@ -452,6 +576,8 @@ async function main(): Promise<void> {
       await t.rejects(compare(), { message });
       if (back !== '') await sql.raw(back).execute(db);
     }
+    await replaceTable({ from, to: db, dialect }, shape);
+    t.match(await compare(), { table: 'odd' });
   });
 
   await t.test('a column of a kind that nobody knows is not moved blindly', async (t) => {

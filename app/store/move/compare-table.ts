@@ -79,7 +79,7 @@ async function findDifference(
   );
   const what =
     place === -1
-      ? `bytes that read the same differ between ${toLine(portion.after ?? [])} and ${toLine(portion.upTo ?? [])}`
+      ? `bytes that read the same differ between ${here[0]} and ${here.at(-1)}`
       : `${here[place] ?? 'nothing'} here, ${there[place] ?? 'nothing'} in the shared database`;
   return new Error(`${shape.name} is not the same on both sides: ${what}.`);
 }

@@ -70,11 +70,11 @@ export async function replaceTable(
 ): Promise<void> {
   await dialect.transaction(to, async (db) => {
     await db.deleteFrom(shape.name as keyof Tables).execute();
-    for (let after: Row | null = null; ; ) {
+    let after: Row | null = null;
+    do {
       const { portion, values }: Given = readGiven(from, shape, after);
       await insertValues(db, shape, values);
       after = portion.upTo;
-      if (after === null) return;
-    }
+    } while (after !== null);
   });
 }

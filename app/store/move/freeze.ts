@@ -31,9 +31,22 @@ export function isFrozen(links: Database.Database): boolean {
   return links.prepare('select 1 from sqlite_schema where name = ?').get(name) !== undefined;
 }
 
+/** Of what a host remembers of itself: its links are in a shared database, all of them. */
+const ENDED = 'moved';
+
+export function noteEnd(links: Database.Database): void {
+  links.prepare('insert into host_state (name, value) values (?, 1) on conflict do nothing').run(ENDED);
+}
+
+/** Whether the move has come to its end. Before that no host may start on the shared database, and this one goes on. */
+export function isMoved(links: Database.Database): boolean {
+  return isFrozen(links) && links.prepare('select 1 from host_state where name = ?').get(ENDED) !== undefined;
+}
+
 export function thawLinks(links: Database.Database): void {
   links
     .transaction(() => {
+      links.prepare('delete from host_state where name = ?').run(ENDED);
       for (const [name] of listTriggers()) links.exec(`drop trigger if exists ${name}`);
     })
     .immediate();
@@ -80,17 +93,22 @@ export function giveLimitsBack(clicks: Database.Database): void {
     .immediate();
 }
 
-export interface Limit {
-  readonly linkId: number;
-  readonly used: number;
+/** What is used of limits: link and clicks, in the order of links. */
+export function listLimits(clicks: Database.Database): [linkId: number, used: number][] {
+  return clicks
+    .prepare<[], [number, number]>(
+      `select link_id, used from ${MOVED} where link_id <> ${NO_LINK} order by link_id`,
+    )
+    .raw()
+    .all();
 }
 
-export function listLimits(clicks: Database.Database): Limit[] {
+/** The last change whose limits this file did not see. */
+export function readMadeAt(clicks: Database.Database): number {
   return clicks
-    .prepare<[], Limit>(
-      `select link_id as linkId, used from ${MOVED} where link_id <> ${NO_LINK} order by link_id`,
-    )
-    .all();
+    .prepare<[], number>(`select used from ${MOVED} where link_id = ${NO_LINK}`)
+    .pluck()
+    .get() as number;
 }
 
 function hasMovedLimits(clicks: Database.Database): boolean {

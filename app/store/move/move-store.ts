@@ -16,6 +16,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Clock } from '../../kernel/clock.ts';
 import { StartError } from '../../kernel/errors.ts';
 import { SEGMENT_SIZE } from '../click-rows.ts';
+import type { Dialect } from '../dialect.ts';
 import { CLICK_SCHEMA, LINK_SCHEMA } from '../migrations/migrations.ts';
 import { type OpenPostgres, openPostgres } from '../postgres/open-postgres.ts';
 import type { Tables } from '../tables.ts';
@@ -25,15 +26,16 @@ import { EVENTS_MAX, followLinks } from './follow-links.ts';
 import {
   freezeLinks,
   giveLimitsBack,
-  isFrozen,
-  type Limit,
+  isMoved,
   listLimits,
+  noteEnd,
+  readMadeAt,
   takeLimits,
   thawLinks,
 } from './freeze.ts';
 import { closeMoveLog, isBeingFilled, openMoveLog } from './move-log.ts';
 import { dropSnapshot, type Snapshot, takeSnapshot } from './snapshot.ts';
-import { readShape, type TableShape } from './table-shape.ts';
+import { insertRows, readShape, type TableShape } from './table-shape.ts';
 
 export interface MoveOptions {
   /** Of the host: links.db and clicks.db. */
@@ -57,7 +59,7 @@ export interface MoveReport {
   readonly tables: readonly Compared[];
   /** For how long links cannot be changed so far. */
   readonly frozenMs: number;
-  /** Links whose limit was not known; it counts as used up. */
+  /** Links of whose limit nobody knows what is used: they are not followed until it is set anew. */
   readonly unknownLimits: number;
 }
 
@@ -92,7 +94,10 @@ export async function moveStore(options: MoveOptions): Promise<MoveReport> {
     closers.push(lockMove(dataDir));
     const shared = await openShared(options);
     closers.push(shared.close);
-    if (isFrozen(files.links) && !(await isBeingFilled(shared.db, shared.links))) {
+    if (isMoved(files.links) && !(await isBeingFilled(shared.db, shared.links))) {
+      await requireMovedTo(shared.db, files);
+      // Of a move that was ended between its last two steps.
+      dropSnapshot(dataDir);
       throw new StartError('These files have moved already: start the host with DATABASE_URL.');
     }
     const snapshot = await takeSnapshot(dataDir, (file, done, of) =>
@@ -140,12 +145,12 @@ async function moveAll({ files, shared, snapshot, clock, onProgress }: Move): Pr
   freezeLinks(files.links);
   await follow();
   takeLimits(files.clicks, readLastSeq(files.links));
+  // What is copied and compared is of one moment: API keys go on to note when they were used.
+  files.links.exec('begin');
   for (const name of FROZEN_TABLES) await replaceTable({ ...to, from: files.links }, shapeOf(name));
   for (const name of LIVE_TABLES) await replaceTable({ ...to, from: files.clicks }, shapeOf(name));
   await replaceTable({ ...to, from: snapshot.clicks }, shapeOf(STATE_TABLE));
-  const limits = listLimits(files.clicks);
-  const unknown = listUnknownLimits(files.links, limits, readMadeAt(snapshot.clicks));
-  await writeLimits(db, [...limits, ...unknown]);
+  const unknownLimits = await moveLimits(to, files, readShape(files.clicks, 'quotas'));
 
   for (const name of [...LINK_TABLES, ...FROZEN_TABLES]) tables.push(await compare(files.links, name));
 
@@ -154,46 +159,73 @@ async function moveAll({ files, shared, snapshot, clock, onProgress }: Move): Pr
     links: readLastId(files.links, 'links'),
     api_keys: readLastId(files.links, 'api_keys'),
   });
+  files.links.exec('commit');
   await raiseIds(db, {
     segments: readLastId(snapshot.clicks, 'segments'),
     words: readLastId(snapshot.clicks, 'words'),
   });
+  // Before a host may start there: from here on the move cannot be cancelled without asking the database.
+  noteEnd(files.links);
   await closeMoveLog(db);
   snapshot.remove();
-  return { tables, frozenMs: clock.monotonicMs() - frozenAtMs, unknownLimits: unknown.length };
+  return { tables, frozenMs: clock.monotonicMs() - frozenAtMs, unknownLimits };
 }
 
 const CLICK_NAMES: ReadonlySet<string> = new Set([...CLICK_TABLES, ...LIVE_TABLES, STATE_TABLE]);
 
-/** Gives the host back what a move took from it. Throws StartError where links were changed in the shared database meanwhile. */
-export async function cancelMove(options: Omit<MoveOptions, 'onProgress'>): Promise<void> {
+export interface CancelOptions extends Pick<MoveOptions, 'dataDir' | 'clock' | 'onBroken'> {
+  /** Only asked where the move has come to its end. */
+  readonly databaseUrl: string | null;
+  /** Whatever hosts have done with the database. */
+  readonly isForced: boolean;
+}
+
+/**
+ * Gives the host back what a move took from it; links last, so that one that was ended in the middle is begun again. Throws
+ * StartError where a host has worked on the shared database meanwhile.
+ */
+export async function cancelMove(options: CancelOptions): Promise<void> {
   const files = openFiles(options.dataDir);
   const closers: (() => unknown)[] = [files.close];
   try {
     closers.push(lockMove(options.dataDir));
-    const shared = await openShared(options);
-    closers.push(shared.close);
-    await requireUnused(shared, files);
-    thawLinks(files.links);
+    if (isMoved(files.links) && !options.isForced) await requireUnused(options, files);
     giveLimitsBack(files.clicks);
     files.clicks.exec('update segments set shipped_to = 0');
     dropSnapshot(options.dataDir);
+    thawLinks(files.links);
   } finally {
     for (const close of closers.toReversed()) await close();
   }
 }
 
+const LOST =
+  'If it is lost for good, add --force: the host then has what it had before the move, and clicks since then.';
+
 /** Throws StartError where the database is another one than that of the move, or a host has worked on it. */
-async function requireUnused({ db, links }: OpenPostgres, files: Files): Promise<void> {
-  if (await isBeingFilled(db, links)) return;
-  const last = readLastSeq(files.links);
-  const lastThere = await readSharedSeq(db);
-  if (lastThere < last) throw new StartError('These files were not moved to this database.');
-  if (lastThere > last || (await hasNumber(db))) {
-    throw new StartError(
-      'A host has worked on the shared database since the move: it cannot be undone without losing what was changed and counted there.',
-    );
+async function requireUnused({ databaseUrl, clock, onBroken }: CancelOptions, files: Files): Promise<void> {
+  if (databaseUrl === null) {
+    throw new StartError(`Set DATABASE_URL to the database that these files were moved to. ${LOST}`);
   }
+  const shared = await openShared({ databaseUrl, clock, onBroken }).catch((error: Error) => {
+    throw new StartError(`${error.message} ${LOST}`, { cause: error });
+  });
+  try {
+    if (await isBeingFilled(shared.db, shared.links)) return;
+    await requireMovedTo(shared.db, files);
+    if ((await readSharedSeq(shared.db)) > readLastSeq(files.links) || (await hasNumber(shared.db))) {
+      throw new StartError(
+        'A host has worked on the shared database since the move: it cannot be undone without losing what was changed and counted there.',
+      );
+    }
+  } finally {
+    await shared.close();
+  }
+}
+
+async function requireMovedTo(db: Kysely<Tables>, files: Files): Promise<void> {
+  if ((await readSharedSeq(db)) >= readLastSeq(files.links)) return;
+  throw new StartError('These files were not moved to this database. Look at DATABASE_URL.');
 }
 
 /** A database is given its number by the first host that starts on it. */
@@ -280,13 +312,6 @@ async function readSharedSeq(db: Kysely<Tables>): Promise<number> {
   return (await event.executeTakeFirstOrThrow()).value;
 }
 
-function readMadeAt(clicks: Database.Database): number {
-  return clicks
-    .prepare<[], number>("select value from click_state where name = 'made_at_seq'")
-    .pluck()
-    .get() as number;
-}
-
 /** The last one that was given out, also when its row is gone. */
 function readLastId(from: Database.Database, table: string): number {
   return (
@@ -302,25 +327,32 @@ async function raiseIds(db: Kysely<Tables>, last: Readonly<Record<string, number
   }
 }
 
-/** Of links whose limit was set before a clicks.db that was lost. */
-function listUnknownLimits(links: Database.Database, known: readonly Limit[], madeAtSeq: number): Limit[] {
-  const ids = JSON.stringify(known.map(({ linkId }) => linkId));
-  return links
-    .prepare<[number, string], Limit>(
-      `select id as linkId, max_clicks as used from links where max_clicks is not null and max_clicks_seq <= ?
+/** Limits of a portion. */
+const LIMITS_MAX = 5000;
+
+/** What is used of limits. Resolves with how many are not known: as here, until they are set anew. */
+async function moveLimits(
+  { to, dialect }: { readonly to: Kysely<Tables>; readonly dialect: Dialect },
+  files: Files,
+  shape: TableShape,
+): Promise<number> {
+  const limits = listLimits(files.clicks);
+  const madeAtSeq = readMadeAt(files.clicks);
+  await dialect.transaction(to, async (db) => {
+    await db.updateTable('click_state').set({ value: madeAtSeq }).where('name', '=', 'made_at_seq').execute();
+    await db.deleteFrom('quotas').execute();
+    for (let from = 0; from < limits.length; from += LIMITS_MAX) {
+      await insertRows(db, { dialect, shape }, limits.slice(from, from + LIMITS_MAX));
+    }
+  });
+  const known = JSON.stringify(limits.map(([linkId]) => linkId));
+  return files.links
+    .prepare<[number, string], number>(
+      `select count(*) from links where max_clicks is not null and max_clicks_seq <= ?
         and id not in (select value from json_each(?))`,
     )
-    .all(madeAtSeq, ids);
-}
-
-async function writeLimits(db: Kysely<Tables>, limits: readonly Limit[]): Promise<void> {
-  for (const { linkId, used } of limits) {
-    await db
-      .insertInto('quotas')
-      .values({ link_id: linkId, used })
-      .onConflict((conflict) => conflict.column('link_id').doUpdateSet({ used }))
-      .execute();
-  }
+    .pluck()
+    .get(madeAtSeq, known) as number;
 }
 
 /** Clicks that the snapshot has are not shipped. */

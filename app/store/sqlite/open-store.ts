@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import type Database from 'better-sqlite3';
 import type { Clock } from '../../kernel/clock.ts';
-import { AppError } from '../../kernel/errors.ts';
+import { AppError, StartError } from '../../kernel/errors.ts';
 import { createApiKeyStore } from '../api-key-store.ts';
 import { createClickLog } from '../click-log.ts';
 import { createClickStats } from '../click-stats.ts';
@@ -16,6 +16,7 @@ import { createHostStateStore } from '../host-state-store.ts';
 import { createLinkStore } from '../link-store.ts';
 import type { MigrateMode } from '../migrations/migrate.ts';
 import { LINK_SCHEMA, SCHEMA_VERSION } from '../migrations/migrations.ts';
+import { isMoved } from '../move/freeze.ts';
 import { createNearKeyStore } from '../near-keys.ts';
 import { createPurgedLinks } from '../purged-links.ts';
 import { createReading } from '../reading.ts';
@@ -59,6 +60,12 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
     synchronous: 'FULL',
     walPagesMax: 0,
   });
+  if (isMoved(db.readerConnection)) {
+    db.close();
+    throw new StartError(
+      `The links of ${path} have moved to a shared database, and can only be changed there. Set DATABASE_URL to it, or go back with \`npm run migrate:store -- --from sqlite:${dataDir} --cancel\`.`,
+    );
+  }
   const clicks = await openClicksDb({
     dataDir,
     migrate,
