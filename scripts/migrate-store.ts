@@ -4,7 +4,7 @@
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import { systemClock } from '../app/kernel/clock.ts';
-import { StartError } from '../app/kernel/errors.ts';
+import { AppError, StartError } from '../app/kernel/errors.ts';
 import { cancelMove, type MoveProgress, moveStore } from '../app/store/move/move-store.ts';
 
 const USAGE =
@@ -25,7 +25,9 @@ try {
     );
   } else await move(to as string);
 } catch (error) {
-  console.error(`\n${error instanceof StartError ? error.message : (error as Error).stack}`);
+  // A database that went away has a sentence too.
+  const isKnown = error instanceof StartError || error instanceof AppError;
+  console.error(`\n${isKnown ? error.message : (error as Error).stack}`);
   if (!cancel)
     console.error('Nothing is lost: the same command goes on where this one was, and --cancel gives up.');
   process.exitCode = EXIT.failed;

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import type Database from 'better-sqlite3';
 import type { Kysely } from 'kysely';
+import { StartError } from '../../kernel/errors.ts';
 import { nextTurn } from '../../kernel/portions.ts';
 import type { Tables } from '../tables.ts';
 import {
@@ -41,7 +42,7 @@ interface Asked {
   readonly there: Promise<Digest>;
 }
 
-/** Throws a sentence that names the first rows that differ. */
+/** Throws StartError with a sentence that names the first rows that differ. */
 export async function compareTable({ from, to, onRows }: CompareDeps, shape: TableShape): Promise<Compared> {
   const rowsMax = Object.values(shape.columns).includes('text') ? ROWS_MAX.withTexts : ROWS_MAX.ofNumbers;
   const ask = (after: Row | null): Asked => {
@@ -81,7 +82,9 @@ async function findDifference(
     place === -1
       ? `bytes that read the same differ between ${here[0]} and ${here.at(-1)}`
       : `${here[place] ?? 'nothing'} here, ${there[place] ?? 'nothing'} in the shared database`;
-  return new Error(`${shape.name} is not the same on both sides: ${what}.`);
+  return new StartError(
+    `${shape.name} is not the same on both sides: ${what}. Empty that database and type the same command again.`,
+  );
 }
 
 function toLine(row: Row): string {

@@ -200,7 +200,7 @@ export async function cancelMove(options: CancelOptions): Promise<void> {
 }
 
 const LOST =
-  'If it is lost for good, add --force: the host then has what it had before the move, and clicks since then.';
+  'If it is lost for good, add --force: the host then has its links as they were before the move, without what was changed and counted there.';
 
 /** Throws StartError where the database is another one than that of the move, or a host has worked on it. */
 async function requireUnused({ databaseUrl, clock, onBroken }: CancelOptions, files: Files): Promise<void> {
