@@ -28,6 +28,11 @@ export const WORD_KINDS = {
   device: 7,
 } as const;
 export type WordKind = keyof typeof WORD_KINDS;
+/** Those that clicks name. */
+export const CLICK_WORD_KINDS = ['agent', 'referrer', 'language', 'country'] as const;
+export type ClickWordKind = (typeof CLICK_WORD_KINDS)[number];
+/** Texts of a kind: at most 120 MB of agents. Processes that store or ship at once may make somewhat more. */
+export const WORDS_OF_KIND_MAX = 200_000;
 
 /**
  * Kinds of figures of a link (migrations/clicks-001.ts), in the order in which they lie; breakdowns have the numbers of their

@@ -53,6 +53,10 @@ export interface OpenFleetStoreOptions extends OpenStoreOptions {
   readonly onTrouble: (trouble: string, error: unknown) => void;
 }
 
+function describeStranded(clicks: number): string {
+  return `${clicks} clicks on this host belong to another database and are kept; start the host with the DATABASE_URL of before to bring them there, or remove clicks.db to give them up`;
+}
+
 const OTHER_DATABASE = 'the database is another one; the copy of links begins anew';
 const OTHER_HISTORY =
   'the database was started again, or another server took over; all links are compared with what it has now';
@@ -128,6 +132,7 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
       inbox: createClickInbox(db, clickDialect),
       // Half of a batch's time is waiting for the database.
       pacer: createPacer({ clock, readLoop: options.readLoop, restPerWork: 1 }),
+      onStranded: (clicks) => onTrouble(describeStranded(clicks), null),
     });
     const { agree } = createSharedSalts(quick, clickDialect);
     const keepSalts = createSaltKeeper({

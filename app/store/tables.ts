@@ -55,6 +55,8 @@ export interface SegmentTable {
   is_over: Generated<number>;
   /** Its clicks up to this sequence are in the database that hosts share. */
   shipped_to: Generated<number>;
+  /** The number of that database; null: none was asked yet. */
+  shipped_into: number | null;
 }
 
 export type ClickStateName =

@@ -140,16 +140,17 @@ async function main(server: PostgresServer): Promise<void> {
           clock: systemClock,
         });
         const inbox = createClickInbox(db, clickDialect);
+        const database = await inbox.readDatabase();
         try {
           let sequence = 0;
-          await inbox.merge({ segment: SEGMENT, startedAtMs: 0, clicks: [] });
+          await inbox.merge({ segment: SEGMENT, startedAtMs: 0, clicks: [] }, database);
           for (const given of steps) {
             if ('clicks' in given) {
               store.clicks.journal.append(given.clicks.map((click) => ({ click, quota: null })));
               const clicks = given.clicks.map((click) => ({ ...click, sequence: ++sequence }));
               const batch = { segment: SEGMENT, startedAtMs: 0, clicks };
               // Also a second time, as after an answer that got lost.
-              for (let time = 0; time < 2; time++) await inbox.merge(batch);
+              for (let time = 0; time < 2; time++) await inbox.merge(batch, database);
             } else deepStrictEqual(plain(await given.step(shared)), plain(await given.step(store.tiers)));
             deepStrictEqual(await readAll(db), await readAll(file.reader));
           }

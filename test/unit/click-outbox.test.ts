@@ -7,6 +7,8 @@ import { clickOn } from '../support/click-tables.ts';
 import { openClicks, queryClicks } from '../support/clicks.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 
+const DATABASE = 7;
+
 async function open(t: Test, dataDir: string) {
   const clicks = await openClicks(t, { dataDir, clock: createFakeClock() });
   const dialect = createSqliteDialect({ clock: systemClock, random: Math.random });
@@ -17,7 +19,9 @@ async function open(t: Test, dataDir: string) {
         quota: null,
       })),
     );
-  return { clicks, append, outbox: createClickOutbox({ open: clicks.database, dialect }) };
+  const outbox = createClickOutbox({ open: clicks.database, dialect });
+  await outbox.bindTo(DATABASE);
+  return { clicks, append, outbox };
 }
 
 const countRows = (dataDir: string) => queryClicks(dataDir, 'select 1 from clicks').length;
@@ -25,22 +29,22 @@ const countRows = (dataDir: string) => queryClicks(dataDir, 'select 1 from click
 t.test('clicks leave in batches, in their order, and are forgotten once they are safe', async (t) => {
   const dataDir = t.testdir();
   const { outbox, append, clicks } = await open(t, dataDir);
-  t.equal(await outbox.readBatch(), null);
+  t.equal(await outbox.readBatch(DATABASE), null);
   append(700);
   t.equal(await outbox.countWaiting(), 700);
-  const first = await outbox.readBatch();
-  t.same(await outbox.readBatch(), first, 'the same until they are forgotten');
+  const first = await outbox.readBatch(DATABASE);
+  t.same(await outbox.readBatch(DATABASE), first, 'the same until they are forgotten');
   t.match(first, { segment: clicks.segment().name, clicks: { length: 500 } });
   t.match(first?.clicks[0], { ...clickOn(1, 5, { agent: 'curl', country: 'DE' }), sequence: 1 });
   await outbox.forget(first as NonNullable<typeof first>);
   t.equal(countRows(dataDir), 200);
-  const second = await outbox.readBatch();
+  const second = await outbox.readBatch(DATABASE);
   t.same([second?.clicks.length, second?.clicks[0]?.sequence], [200, 501]);
   await outbox.forget(second as NonNullable<typeof second>);
   await outbox.forget(first as NonNullable<typeof first>);
-  t.equal(await outbox.readBatch(), null, 'a batch that is late changes nothing');
+  t.equal(await outbox.readBatch(DATABASE), null, 'a batch that is late changes nothing');
   append(1);
-  t.match(await outbox.readBatch(), { clicks: [{ sequence: 701 }] });
+  t.match(await outbox.readBatch(DATABASE), { clicks: [{ sequence: 701 }] });
 });
 
 t.test('what a process left that is gone leaves too', async (t) => {
@@ -51,11 +55,31 @@ t.test('what a process left that is gone leaves too', async (t) => {
   const { outbox, append } = await open(t, dataDir);
   append(2);
   const segments: (string | undefined)[] = [];
-  for (let batch = await outbox.readBatch(); batch !== null; batch = await outbox.readBatch()) {
+  for (
+    let batch = await outbox.readBatch(DATABASE);
+    batch !== null;
+    batch = await outbox.readBatch(DATABASE)
+  ) {
     segments.push(`${batch.segment} ${batch.clicks.length}`);
     await outbox.forget(batch);
   }
   t.equal(segments.length, 2);
   t.equal(segments[0], `${gone.clicks.segment().name} 3`);
   t.equal(countRows(dataDir), 0);
+});
+
+t.test('what belongs to another database stays, and what comes later leaves', async (t) => {
+  const dataDir = t.testdir();
+  const before = await open(t, dataDir);
+  before.append(3);
+  before.clicks.close();
+  const { outbox, append, clicks } = await open(t, dataDir);
+  append(2);
+  t.equal(await outbox.countStranded(DATABASE), 0);
+  t.equal(await outbox.countStranded(8), 5);
+  t.equal(await outbox.readBatch(8), null);
+  await outbox.bindTo(8);
+  t.equal(await outbox.readBatch(8), null, 'what is bound stays so');
+  t.match(await outbox.readBatch(DATABASE), { clicks: { length: 3 } });
+  t.not((await outbox.readBatch(DATABASE))?.segment, clicks.segment().name);
 });

@@ -2,8 +2,8 @@
 
 import Database from 'better-sqlite3';
 import t from 'tap';
-import { OTHER_WORD } from '../../app/store/click-rows.ts';
-import { createClickWords, KIND_MAX } from '../../app/store/sqlite/click-words.ts';
+import { OTHER_WORD, WORDS_OF_KIND_MAX } from '../../app/store/click-rows.ts';
+import { createClickWords } from '../../app/store/sqlite/click-words.ts';
 import { openClicks, queryClicks } from '../support/clicks.ts';
 
 async function open(t: Parameters<typeof openClicks>[0], dataDir = t.testdir()) {
@@ -39,7 +39,7 @@ t.test('whoever sends a new text each time fills its kind and no other', async (
   const again = createClickWords(connection, 3);
   t.same([again.idOf('agent', 'f'), again.idOf('agent', 'b')], [OTHER_WORD, 2], 'also for the next process');
   t.same(queryClicks(dataDir, 'select count(*) as count from words'), [{ count: 4 }]);
-  t.equal(KIND_MAX, 200_000);
+  t.equal(WORDS_OF_KIND_MAX, 200_000);
 });
 
 t.test('what was rolled back is forgotten, what was committed is not', async (t) => {
@@ -63,7 +63,7 @@ t.test('what was rolled back is forgotten, what was committed is not', async (t)
 
 t.test('1,000,000 different texts cost neither memory nor disk without end', async (t) => {
   const isProof = process.env.PROVE === '1';
-  const [texts, most] = isProof ? [1_000_000, KIND_MAX] : [50_000, 10_000];
+  const [texts, most] = isProof ? [1_000_000, WORDS_OF_KIND_MAX] : [50_000, 10_000];
   const { connection } = await open(t);
   const words = createClickWords(connection, most);
   connection.exec('begin');

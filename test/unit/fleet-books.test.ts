@@ -46,6 +46,35 @@ async function main(server: PostgresServer): Promise<void> {
     t.same(await recount(other, 3), { ...right, missing: 1, drift: 1 });
   });
 
+  await t.test('clicks go to the database that they were made for, and no other', async (t) => {
+    const [url, other] = [await server.createDatabase(t), await server.createDatabase(t)];
+    const dataDir = makeFolder(t);
+    const told: string[] = [];
+    const work = async (databaseUrl: string, clicks: number) => {
+      const store = await openStore({
+        dataDir,
+        databaseUrl,
+        onTrouble: (trouble, error) => void (error === null && told.push(trouble)),
+      });
+      try {
+        // As a host that has come up.
+        await store.sharing?.ship();
+        if (clicks > 0) store.clicks.journal.append(entriesOn(clicks));
+        if (databaseUrl === other) await store.sharing?.ship();
+        return (await store.tiers.fold(100)).clicks;
+      } finally {
+        await store.close();
+      }
+    };
+    t.equal(await work(url, 2), 0);
+    t.equal(await work(other, 1), 1, 'what was made there is shipped there');
+    t.match(
+      told.find((trouble) => trouble.includes('clicks')),
+      /^1 clicks on this host belong to another database and are kept; start the host with the DATABASE_URL of before/,
+    );
+    t.equal(await work(url, 0), 1, 'and what was made before goes where it belongs');
+  });
+
   await t.test('a lease goes by the clock of the database, whatever hosts think that it is', async (t) => {
     const url = await server.createDatabase(t);
     const [one, other] = [await openHost(t, url), await openHost(t, url)];

@@ -122,38 +122,47 @@ t.test(
   },
 );
 
+const batchOf = (clicks: number) =>
+  ({ segment: 's', startedAtMs: 0, clicks: Array(clicks).fill({}) }) as ClickBatch;
+
 t.test('clicks are shipped in batches, and forgotten once they are there', async (t) => {
   const log: string[] = [];
   const waiting = [3, 2, 4];
   let isFailing = true;
-  const batchOf = (clicks: number) =>
-    ({ segment: 's', startedAtMs: 0, clicks: Array(clicks).fill({}) }) as ClickBatch;
   const { ship, shipNow } = createShipper({
     pacer: createIdlePacer(createFakeClock()),
     outbox: {
       countWaiting: async () => waiting.reduce((sum, clicks) => sum + clicks, 0),
+      bindTo: async (database) => void log.push(`bind to ${database}`),
       readBatch: async () => (waiting[0] === undefined ? null : batchOf(waiting[0])),
+      countStranded: async () => 0,
       async forget({ clicks }) {
         log.push(`forget ${clicks.length}`);
         waiting.shift();
       },
     },
+    onStranded: () => t.fail('all of them can be shipped'),
     inbox: {
+      readDatabase: async () => 7,
       async merge({ clicks }) {
         if (isFailing) throw new Error('gone');
         log.push(`merge ${clicks.length}`);
         // More come while it ships.
         waiting.push(9);
+        return true;
       },
     },
   });
   await t.rejects(ship(), { message: 'gone' });
   isFailing = false;
   await ship();
-  t.same(log, ['merge 3', 'forget 3', 'merge 2', 'forget 2', 'merge 4', 'forget 4']);
+  t.same(log, [
+    ...['bind to 7', 'bind to 7'],
+    ...['merge 3', 'forget 3', 'merge 2', 'forget 2', 'merge 4', 'forget 4'],
+  ]);
   waiting.length = 0;
   await shipNow();
-  t.equal(log.length, 6);
+  t.equal(log.length, 9);
 });
 
 t.test('what another process has shipped meanwhile is not looked for', async (t) => {
@@ -161,13 +170,55 @@ t.test('what another process has shipped meanwhile is not looked for', async (t)
     pacer: createIdlePacer(createFakeClock()),
     outbox: {
       countWaiting: async () => 1,
+      bindTo: async () => undefined,
       readBatch: async () => null,
       forget: () => Promise.reject(new Error('forgotten')),
+      countStranded: async () => 0,
     },
-    inbox: { merge: () => Promise.reject(new Error('merged')) },
+    inbox: { readDatabase: async () => 7, merge: () => Promise.reject(new Error('merged')) },
+    onStranded: () => t.fail('nothing is left'),
   });
   await ship();
   t.pass();
+});
+
+t.test('what belongs to another database is kept and told once, until it belongs to this one', async (t) => {
+  let database = 7;
+  let waiting = [batchOf(2)];
+  const told: number[] = [];
+  const merged: number[] = [];
+  const { ship } = createShipper({
+    pacer: createIdlePacer(createFakeClock()),
+    outbox: {
+      countWaiting: async () => waiting.length,
+      bindTo: async () => undefined,
+      readBatch: async (asked) => (asked === 7 ? (waiting[0] ?? null) : null),
+      async forget() {
+        waiting = [];
+      },
+      countStranded: async () => waiting.length,
+    },
+    inbox: {
+      readDatabase: async () => database,
+      async merge({ clicks }, asked) {
+        if (asked !== database) return false;
+        merged.push(clicks.length);
+        return true;
+      },
+    },
+    onStranded: (clicks) => told.push(clicks),
+  });
+  await ship();
+  t.same([merged, told], [[2], []]);
+  waiting = [batchOf(3)];
+  database = 8;
+  for (let time = 0; time < 3; time++) await ship();
+  t.same([merged, told, waiting.length], [[2], [1], 1]);
+  waiting = [];
+  await ship();
+  waiting = [batchOf(3)];
+  await ship();
+  t.same(told, [1, 1], 'and again when there are some again');
 });
 
 function startQuotas(answer: (count: number) => Promise<number | null>) {

@@ -172,9 +172,11 @@ async function main(server: PostgresServer): Promise<void> {
   await t.test('of more texts of a kind than are kept only that there was one is kept', async (t) => {
     const { db, clicks, close } = await openPostgres({ ...options, url: await server.createDatabase(t) });
     t.teardown(close);
-    const { merge } = createClickInbox(db, clicks, 2);
+    const { merge, readDatabase } = createClickInbox(db, clicks, 2);
+    const database = await readDatabase();
     const clickFrom = (sequence: number, referrer: string) => ({ ...clickOn(1, 0, { referrer }), sequence });
-    const merging = (...list: ShippedClick[]) => merge({ segment: 'a', startedAtMs: 0, clicks: list });
+    const merging = (...list: ShippedClick[]) =>
+      merge({ segment: 'a', startedAtMs: 0, clicks: list }, database);
     await merging(clickFrom(1, 'one.example'));
     await merging(clickFrom(2, 'two.example'));
     await merging(clickFrom(3, 'three.example'), clickFrom(4, 'one.example'));
@@ -190,6 +192,18 @@ async function main(server: PostgresServer): Promise<void> {
       { referrer: 0, text: null },
       { text: 'one.example' },
     ]);
+    const count = async () => (await db.selectFrom('clicks').select('id').execute()).length;
+    await db.deleteFrom('clicks').execute();
+    t.ok(await merging(clickFrom(4, 'one.example')), 'as after an answer that got lost');
+    t.equal(await count(), 0, 'what was there and was removed does not come back');
+    t.ok(await merging(clickFrom(5, 'four.example')));
+    await db
+      .updateTable('sequences')
+      .set({ value: database + 1 })
+      .where('name', '=', 'database')
+      .execute();
+    t.notOk(await merging(clickFrom(6, 'one.example')), 'nor does it take what is for another database');
+    t.equal(await count(), 1);
   });
 
   await t.test('hosts that start together make one schema', async (t) => {

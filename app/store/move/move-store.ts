@@ -191,7 +191,7 @@ export async function cancelMove(options: CancelOptions): Promise<void> {
     closers.push(lockMove(options.dataDir));
     if (isMoved(files.links) && !options.isForced) await requireUnused(options, files);
     giveLimitsBack(files.clicks);
-    files.clicks.exec('update segments set shipped_to = 0');
+    files.clicks.exec('update segments set shipped_to = 0, shipped_into = null');
     dropSnapshot(options.dataDir);
     thawLinks(files.links);
   } finally {

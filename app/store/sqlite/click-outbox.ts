@@ -21,43 +21,64 @@ const BATCH = 500;
 const SIZE = sql.lit(SEGMENT_SIZE);
 
 interface Row extends Omit<ShippedClick, 'reason'> {
-  readonly id: number;
+  readonly segment: string;
+  readonly startedAtMs: number;
   readonly reason: number;
 }
 
 export function createClickOutbox({ open, dialect }: ClickOutboxDeps): ClickOutbox {
   const reading = createReading(dialect);
   return {
-    readBatch: async () => reading(readBatch(open().reader)),
+    bindTo: async (database) => {
+      const { reader, writer } = open();
+      if (await reading(hasUnbound(reader))) await reading(bind(writer, database));
+    },
+    readBatch: async (database) => reading(readBatch(open().reader, database)),
     forget: async (batch) => reading(dialect.transaction(open().writer, (db) => forget(db, batch))),
     sweep: async () => reading(dialect.transaction(open().writer, sweep)),
     countWaiting: async () => reading(countWaiting(open().reader)),
+    countStranded: async (database) => reading(countWaiting(open().reader, sql`shipped_into <> ${database}`)),
   };
 }
 
-async function readBatch(db: Kysely<Tables>): Promise<ClickBatch | null> {
-  const { rows: segments } = await sql<{
-    id: number;
-    name: string;
-    started_at_ms: number;
-    shipped_to: number;
-  }>`
-    select id, name, started_at_ms, shipped_to from segments
-    where exists (select 1 from clicks
-      where clicks.id > segments.id * ${SIZE} + segments.shipped_to and clicks.id < (segments.id + 1) * ${SIZE})
-    order by id limit 1`.execute(db);
-  const [segment] = segments;
-  if (segment === undefined) return null;
-  const base = segment.id * SEGMENT_SIZE;
+async function hasUnbound(db: Kysely<Tables>): Promise<boolean> {
+  const row = await db
+    .selectFrom('segments')
+    .select('id')
+    .where('shipped_into', 'is', null)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+async function bind(db: Kysely<Tables>, database: number): Promise<void> {
+  await db
+    .updateTable('segments')
+    .set({ shipped_into: database })
+    .where('shipped_into', 'is', null)
+    .execute();
+}
+
+/** One question, so that what another process of this host ships meanwhile is in it or is not. */
+async function readBatch(db: Kysely<Tables>, database: number): Promise<ClickBatch | null> {
   const { rows } = await sql<Row>`
-    select clicks.id, clicks.id - ${base} as sequence, link_id as "linkId", at_ms as "atMs", reason, visitor,
+    with segment as materialized (select id, name, started_at_ms, shipped_to from segments
+      where shipped_into = ${database} and exists (select 1 from clicks
+        where clicks.id > segments.id * ${SIZE} + segments.shipped_to and clicks.id < (segments.id + 1) * ${SIZE})
+      order by id limit 1)
+    select (select name from segment) as segment, (select started_at_ms from segment) as "startedAtMs",
+      clicks.id % ${SIZE} as sequence, link_id as "linkId", at_ms as "atMs", reason, visitor,
       agents.text as agent, referrers.text as referrer, languages.text as language, countries.text as country
     from clicks left join words as agents on agents.id = agent left join words as referrers on referrers.id = referrer
       left join words as languages on languages.id = language left join words as countries on countries.id = country
-    where clicks.id > ${base + segment.shipped_to} and clicks.id < ${base + SEGMENT_SIZE}
+    where clicks.id > (select id * ${SIZE} + shipped_to from segment) and clicks.id < (select (id + 1) * ${SIZE} from segment)
     order by clicks.id limit ${BATCH}`.execute(db);
-  const clicks = rows.map(({ id, reason, ...click }) => ({ ...click, reason: toReason(reason) }));
-  return { segment: segment.name, startedAtMs: segment.started_at_ms, clicks };
+  const [first] = rows;
+  if (first === undefined) return null;
+  const clicks = rows.map(({ segment, startedAtMs, reason, ...click }) => ({
+    ...click,
+    reason: toReason(reason),
+  }));
+  return { segment: first.segment, startedAtMs: first.startedAtMs, clicks };
 }
 
 async function forget(db: Kysely<Tables>, { segment, clicks }: ClickBatch): Promise<void> {
@@ -87,13 +108,12 @@ async function sweep(db: Kysely<Tables>): Promise<boolean> {
   return numAffectedRows === BigInt(BATCH);
 }
 
-/** By their numbers, which have no gaps: rows are not read. */
-async function countWaiting(db: Kysely<Tables>): Promise<number> {
+/** By their numbers, which have no gaps: rows are not read. `among`: the segments that are looked at. */
+async function countWaiting(db: Kysely<Tables>, among = sql`true`): Promise<number> {
   const { rows } = await sql<{ count: number }>`
     select coalesce(sum(max(0, last - id * ${SIZE} - shipped_to)), 0) as count from
       (select id, shipped_to, (select coalesce(max(clicks.id), 0) from clicks
-        where clicks.id > segments.id * ${SIZE} and clicks.id < (segments.id + 1) * ${SIZE}) as last from segments)`.execute(
-    db,
-  );
+        where clicks.id > segments.id * ${SIZE} and clicks.id < (segments.id + 1) * ${SIZE}) as last
+        from segments where ${among})`.execute(db);
   return (rows[0] as { count: number }).count;
 }

@@ -5,23 +5,23 @@
 
 import type Database from 'better-sqlite3';
 import { LRUCache } from 'lru-cache';
-import { OTHER_WORD, WORD_KINDS } from '../click-rows.ts';
-
-/** The kinds that clicks name. */
-const KINDS = ['agent', 'referrer', 'language', 'country'] as const;
-type Kind = (typeof KINDS)[number];
+import {
+  CLICK_WORD_KINDS,
+  type ClickWordKind,
+  OTHER_WORD,
+  WORD_KINDS,
+  WORDS_OF_KIND_MAX,
+} from '../click-rows.ts';
 
 export interface ClickWords {
   /** The number of a text; null stays null. `OTHER_WORD` once there are too many of the kind. */
-  idOf(kind: Kind, text: string | null): number | null;
+  idOf(kind: ClickWordKind, text: string | null): number | null;
   /** What was made is committed. */
   keep(): void;
   /** What was made since the last `keep` was rolled back. */
   forget(): void;
 }
 
-/** Texts of a kind: at most 120 MB of agents. Two processes may make somewhat more. */
-export const KIND_MAX = 200_000;
 /** Of each kind. */
 const REMEMBERED_MAX = 10_000;
 
@@ -31,7 +31,7 @@ interface Words {
 }
 
 /** Counts what is there, some 40 ms for a full kind: not while a redirect waits. */
-export function createClickWords(connection: Database.Database, kindMax = KIND_MAX): ClickWords {
+export function createClickWords(connection: Database.Database, kindMax = WORDS_OF_KIND_MAX): ClickWords {
   const find = connection
     .prepare<[number, string], number>('select id from words where kind = ? and text = ?')
     .pluck();
@@ -42,17 +42,17 @@ export function createClickWords(connection: Database.Database, kindMax = KIND_M
     connection.prepare<[], [number, number]>('select kind, count(*) from words group by kind').raw().all(),
   );
   const words = Object.fromEntries(
-    KINDS.map((kind) => [
+    CLICK_WORD_KINDS.map((kind) => [
       kind,
       {
         ids: new LRUCache<string, number>({ max: REMEMBERED_MAX }),
         count: counts.get(WORD_KINDS[kind]) ?? 0,
       },
     ]),
-  ) as Record<Kind, Words>;
-  let made: { readonly kind: Kind; readonly text: string }[] = [];
+  ) as Record<ClickWordKind, Words>;
+  let made: { readonly kind: ClickWordKind; readonly text: string }[] = [];
 
-  function make(kind: Kind, text: string): number {
+  function make(kind: ClickWordKind, text: string): number {
     words[kind].count++;
     made.push({ kind, text });
     return insert.get(WORD_KINDS[kind], text) as number;
