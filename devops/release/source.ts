@@ -1,7 +1,6 @@
 /** The files of a commit, as they are in git; or of the folder as it lies here, for who asks for that. */
 
-import { execFile, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFile, execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -53,13 +52,14 @@ async function exportCommit(
   repository: string,
   { commit, folder }: { commit: string; folder: string },
 ): Promise<void> {
-  const archive = spawn('git', ['-C', repository, 'archive', commit], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const unpack = spawn('tar', ['-x', '-C', folder], { stdio: [archive.stdout, 'ignore', 'inherit'] });
-  const codes = await Promise.all([once(archive, 'close'), once(unpack, 'close')]);
-  if (codes.some(([code]) => code !== 0))
-    throw new BuildError(`The files of commit ${commit} cannot be read.`);
+  const archive = `${folder}.tar`;
+  const run = promisify(execFile);
+  try {
+    await run('git', ['-C', repository, 'archive', '--output', archive, commit]);
+    await run('tar', ['-xf', archive, '-C', folder]);
+  } finally {
+    rmSync(archive, { force: true });
+  }
 }
 
 function copyFiles(repository: string, folder: string): void {
