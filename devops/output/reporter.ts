@@ -98,17 +98,19 @@ export function createTextReporter({ write, nowMs, environment }: TextReporterOp
       ),
     recap({ hosts, release }, entries) {
       write('\n');
+      let link: unknown = null;
       for (const { name, from } of hosts) {
         const of = (action: string) =>
           entries.find(({ type, step }) => type === 'done' && step === `${action} ${name} ${release}`)
             ?.detail as { ms: number; evidence: Record<string, unknown> } | undefined;
         const proof = of('prove')?.evidence ?? {};
-        const link = of('smoke')?.evidence.link;
+        link ??= of('smoke')?.evidence.link;
         write(
           `${name}  ${from ?? 'nothing'} → ${release}  pid ${proof.oldPid ?? '–'} → ${proof.pid}  ready ${proof.readyMs} ms  restarts ${proof.restarts}  ✓\n`,
         );
-        if (typeof link === 'string') write(`\nserves    ${link}\n`);
       }
+      write('\n');
+      if (typeof link === 'string') write(`serves    ${link}\n`);
       write(`release   ${release}\nrollback  npm run rollback -- --env ${environment}\n`);
     },
   };
