@@ -192,6 +192,7 @@ export function createClickContext(deps: ClickContextDeps): ClickContext {
       : createSharedQuotas({
           book: store.sharing.quotas,
           record: writer.record,
+          clock,
           onFailed: (err) => logger.warn({ err }, 'a limit of clicks cannot be asked for'),
         });
 

@@ -65,7 +65,9 @@ export function createSharedLookup(deps: SharedLinksDeps): LinkStore['lookup'] {
     const known = waiting.get(key);
     if (known !== undefined) return known.answer;
     if (waiting.size >= WAITING_MAX) throw unavailable();
-    const asked = createAsked();
+    const { resolve, reject, answer } = createAsked();
+    // Others may be asked for before it.
+    const asked = { resolve, reject, answer: within(answer, { clock, ms: ASK_MS, late: unavailable }) };
     waiting.set(key, asked);
     if (!isAsking) void askForAll();
     return asked.answer;

@@ -5,6 +5,8 @@
 
 import type { Quota } from '../clicks/click-journal.ts';
 import type { ClickWriter, Redirect } from '../clicks/click-writer.ts';
+import type { Clock } from '../kernel/clock.ts';
+import { within } from '../kernel/deadline.ts';
 
 /** What is used of the limits of links. */
 export interface QuotaBook {
@@ -20,16 +22,25 @@ export type Limit = Omit<Quota, 'isOnlyAsked'>;
 export interface SharedQuotasDeps {
   readonly book: QuotaBook;
   readonly record: ClickWriter['record'];
+  readonly clock: Clock;
   /** Told why a limit could not be asked. */
   readonly onFailed: (error: unknown) => void;
 }
+
+/** How long a redirect waits for the database. */
+const ASK_MS = 1000;
 
 interface Limited extends Redirect {
   readonly quota: Quota;
 }
 
 /** The click writer's `record`, which knows of no limits any more. */
-export function createSharedQuotas({ book, record, onFailed }: SharedQuotasDeps): ClickWriter['record'] {
+export function createSharedQuotas({
+  book,
+  record,
+  clock,
+  onFailed,
+}: SharedQuotasDeps): ClickWriter['record'] {
   /** By link, those that came while others of it are asked for. */
   const waiting = new Map<number, Limited[]>();
 
@@ -70,7 +81,7 @@ export function createSharedQuotas({ book, record, onFailed }: SharedQuotasDeps)
   async function decide(redirects: readonly Limited[], ask: () => Promise<number | null>): Promise<void> {
     if (redirects.length === 0) return;
     try {
-      const count = await ask();
+      const count = await within(ask(), { clock, ms: ASK_MS, late });
       if (count === null) refuse(redirects, 'unknown');
       else admit(redirects, count);
     } catch (error) {
@@ -92,4 +103,8 @@ export function createSharedQuotas({ book, record, onFailed }: SharedQuotasDeps)
     if (redirect.quota === null) record(redirect);
     else enqueue(redirect as Limited);
   };
+}
+
+function late(): Error {
+  return new Error(`The database did not say within ${ASK_MS / 1000} s what is left of a limit.`);
 }

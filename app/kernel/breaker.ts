@@ -13,10 +13,13 @@ export const BREAKER_STATES = ['closed', 'open', 'half_open'] as const;
 export type BreakerState = (typeof BREAKER_STATES)[number];
 
 export interface Breaker {
-  /** Whether somebody may ask now; then he tells with `succeeded` or `failed` what became of it. */
+  /** Whether somebody may ask now; then he tells with one of the others what became of it. */
   mayAsk(): boolean;
   succeeded(): void;
-  failed(): void;
+  /** Of a question of `askedAtMs`, on the monotonic clock: it says nothing of a service that has answered since. */
+  failed(askedAtMs: number): void;
+  /** It was not asked after all. */
+  gaveUp(): void;
   state(): BreakerState;
 }
 
@@ -29,6 +32,7 @@ export interface BreakerOptions {
 export function createBreaker({ clock, failuresMax, openMs }: BreakerOptions): Breaker {
   let failures = 0;
   let askAgainAtMs = 0;
+  let answeredAtMs = Number.NEGATIVE_INFINITY;
   /** Somebody's answer is waited for. */
   let isAsked = false;
 
@@ -48,8 +52,13 @@ export function createBreaker({ clock, failuresMax, openMs }: BreakerOptions): B
     succeeded() {
       failures = 0;
       isAsked = false;
+      answeredAtMs = clock.monotonicMs();
     },
-    failed() {
+    gaveUp() {
+      isAsked = false;
+    },
+    failed(askedAtMs) {
+      if (askedAtMs < answeredAtMs) return;
       failures++;
       isAsked = false;
       askAgainAtMs = clock.monotonicMs() + openMs;

@@ -225,7 +225,9 @@ function startQuotas(answer: (count: number) => Promise<number | null>) {
   const taken: number[] = [];
   const fates: string[] = [];
   const told: unknown[] = [];
+  const clock = createFakeClock();
   const record = createSharedQuotas({
+    clock,
     book: {
       take({ clicksMax }, count) {
         taken.push(count);
@@ -244,7 +246,7 @@ function startQuotas(answer: (count: number) => Promise<number | null>) {
     const settle = (fate: string) => void fates.push(`${name} ${fate}`);
     record({ click: null, exclusion: null, quota, settle } as Redirect);
   };
-  return { ask, taken, fates, told };
+  return { ask, taken, fates, told, clock };
 }
 
 const settled = async () => {
@@ -272,6 +274,17 @@ t.test('who only asks uses nothing up', async (t) => {
   await settled();
   t.same(fates, ['enough redirect', 'spent spent']);
   t.same(taken, []);
+});
+
+t.test('a database that takes its time refuses after a second', async (t) => {
+  const { ask, fates, told, clock } = startQuotas(() => new Promise(() => undefined));
+  ask('a', 2);
+  await settled();
+  t.same(fates, []);
+  await clock.advance(1000);
+  await settled();
+  t.same(fates, ['a unavailable']);
+  t.match(told, [{ message: /did not say within 1 s/ }]);
 });
 
 t.test('a limit of which nobody knows what is used refuses', async (t) => {

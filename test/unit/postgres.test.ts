@@ -1,14 +1,16 @@
 // What PostgreSQL's side does when the server refuses, is away, or answers with an error.
-import { Kysely, PostgresDialect, sql } from 'kysely';
+import { Kysely, PostgresDialect, type PostgresPoolClient, sql } from 'kysely';
 import pg from 'pg';
 import t from 'tap';
 import type { ShippedClick } from '../../app/fleet/shipper.ts';
+import { createBreaker } from '../../app/kernel/breaker.ts';
 import { systemClock } from '../../app/kernel/clock.ts';
 import { createGroupCommit } from '../../app/store/group-commit.ts';
 import { createClickInbox } from '../../app/store/postgres/click-inbox.ts';
 import { createPostgresDialect, translatePostgresError } from '../../app/store/postgres/dialect.ts';
 import { openPostgres } from '../../app/store/postgres/open-postgres.ts';
 import { createPool } from '../../app/store/postgres/pool.ts';
+import { createQuotaBook } from '../../app/store/postgres/quota-book.ts';
 import { createReading } from '../../app/store/reading.ts';
 import type { Tables } from '../../app/store/tables.ts';
 import { findFreePort } from '../../scripts/processes.ts';
@@ -225,9 +227,11 @@ async function main(server: PostgresServer): Promise<void> {
         connectMs: 5000,
         answerMs: 300,
         onBroken: () => undefined,
+        clock: systemClock,
         breaker: {
           mayAsk: () => true,
           succeeded: () => undefined,
+          gaveUp: () => undefined,
           state: () => 'closed',
           failed: () => {
             told.failed++;
@@ -249,6 +253,90 @@ async function main(server: PostgresServer): Promise<void> {
       t.notOk(before.includes(await readPid(db)));
     },
   );
+
+  await t.test('whoever waits for connections of our own others says nothing of the database', async (t) => {
+    const breaker = createBreaker({ clock: systemClock, failuresMax: 1, openMs: 60_000 });
+    const pool = createPool({
+      url: await server.createDatabase(t),
+      connectionsMax: 1,
+      connectMs: 100,
+      answerMs: 5000,
+      onBroken: () => undefined,
+      clock: systemClock,
+      breaker,
+    });
+    t.teardown(pool.end);
+    const held = await pool.connect();
+    await t.rejects(pool.connect(), /timeout exceeded/);
+    t.equal(breaker.state(), 'closed');
+    held.release();
+    (await pool.connect()).release();
+  });
+
+  await t.test('one of before a silence that is silent too makes nobody give up a later one', async (t) => {
+    const pool = createPool({
+      url: await server.createDatabase(t),
+      connectionsMax: 3,
+      connectMs: 5000,
+      answerMs: 300,
+      onBroken: () => undefined,
+      clock: systemClock,
+      breaker: createBreaker({ clock: systemClock, failuresMax: 100, openMs: 1 }),
+    });
+    t.teardown(pool.end);
+    const ask = async (client: PostgresPoolClient, text: string) =>
+      (await client.query<{ pid: number }>(text, [])).rows[0]?.pid;
+    const [one, other] = [await pool.connect(), await pool.connect()];
+    await t.rejects(ask(one, 'select pg_sleep(1)'), /Query read timeout/);
+    const later = await pool.connect();
+    const pid = await ask(later, 'select pg_backend_pid() as pid');
+    later.release();
+    await t.rejects(ask(other, 'select pg_sleep(1)'), /Query read timeout/);
+    const again = await pool.connect();
+    t.equal(await ask(again, 'select pg_backend_pid() as pid'), pid);
+    for (const client of [one, other, again]) client.release();
+  });
+
+  await t.test('of a limit that changed or whose link is gone no more is taken than there is', async (t) => {
+    const { db, links, close } = await openPostgres({ ...options, url: await server.createDatabase(t) });
+    t.teardown(close);
+    const book = createQuotaBook(db, links);
+    const insertLink = (number: number, maxClicks: number | null) =>
+      db
+        .insertInto('links')
+        .values({
+          key: `k${number}`,
+          domain: '',
+          url: 'https://example.com/',
+          status: 'active',
+          redirect_status: 302,
+          expires_at_ms: null,
+          title: null,
+          tags: '[]',
+          version: 1,
+          seq: number,
+          created_by: 'test',
+          created_at_ms: 0,
+          updated_at_ms: 0,
+          deleted_at_ms: null,
+          released: 0,
+          max_clicks: maxClicks,
+          max_clicks_seq: 1,
+          search: '',
+        })
+        .execute();
+    await insertLink(1, 3);
+    await insertLink(2, null);
+    const limitOf = (linkId: number, clicksMax: number) => ({ linkId, clicksMax, setBySeq: 1 });
+    t.equal(await book.take(limitOf(1, 5), 4), 3, 'the lower one of the two limits');
+    t.equal(await book.take(limitOf(1, 5), 1), 0);
+    t.equal(await book.take(limitOf(2, 5), 1), 1, 'one that was taken away meanwhile is as it was');
+    t.equal(await book.take(limitOf(3, 5), 1), 0, 'there is no such link any more');
+    t.same(await db.selectFrom('quotas').select(['link_id', 'used']).orderBy('link_id').execute(), [
+      { link_id: 1, used: 3 },
+      { link_id: 2, used: 1 },
+    ]);
+  });
 
   await t.test('a question after a server that went away is asked of the one that came back', async (t) => {
     const url = await server.createDatabase(t);

@@ -175,6 +175,26 @@ t.test('keys that are not in the copy are asked for together, one question at a 
   t.same(database.asked, ['a', 'b late']);
 });
 
+t.test('a key waits for a second, however many are asked for before it', async (t) => {
+  const { lookup, database, clock, follower } = start();
+  await follower.catchUp();
+  database.answerWith(never);
+  const refused: string[] = [];
+  const ask = async (key: string) => {
+    await t.rejects(lookup(key) as Promise<unknown>, { code: 'unavailable' });
+    refused.push(key);
+  };
+  const first = ask('a');
+  await clock.advance(600);
+  const second = ask('b');
+  await clock.advance(400);
+  await first;
+  t.same(refused, ['a']);
+  await clock.advance(600);
+  await second;
+  t.same(refused, ['a', 'b']);
+});
+
 t.test('that nobody has a key is not remembered', async (t) => {
   const { database, follower, lookup } = start();
   await follower.catchUp();

@@ -55,8 +55,8 @@ export async function openPostgres({
   mayBeFilled = false,
 }: OpenPostgresOptions): Promise<OpenPostgres> {
   const breaker = createBreaker({ clock, failuresMax: FAILURES_MAX, openMs: OPEN_MS });
-  const pool = createPool({ url, ...POOL, onBroken, breaker });
-  const quickPool = createPool({ url, ...QUICK_POOL, onBroken, breaker });
+  const pool = createPool({ url, ...POOL, onBroken, clock, breaker });
+  const quickPool = createPool({ url, ...QUICK_POOL, onBroken, clock, breaker });
   const links = createPostgresDialect('links');
   const clicks = createPostgresDialect('clicks');
   const name = describeDatabase(url);

@@ -6,6 +6,7 @@
 import type { PostgresPool, PostgresPoolClient } from 'kysely';
 import pg from 'pg';
 import type { Breaker } from '../../kernel/breaker.ts';
+import type { Clock } from '../../kernel/clock.ts';
 import { AppError } from '../../kernel/errors.ts';
 
 export interface PoolOptions {
@@ -18,6 +19,7 @@ export interface PoolOptions {
   readonly answerMs: number;
   /** Told of connections that break while nobody uses them. */
   readonly onBroken: (error: Error) => void;
+  readonly clock: Clock;
   /** Of all pools of the database. */
   readonly breaker: Breaker;
 }
@@ -32,6 +34,7 @@ export function createPool({
   connectMs,
   answerMs,
   onBroken,
+  clock,
   breaker,
 }: PoolOptions): PostgresPool {
   const pool = new pg.Pool({
@@ -68,17 +71,28 @@ export function createPool({
     }
   }
 
+  function noteSilence(client: pg.PoolClient, askedAtMs: number): void {
+    // One that was made before the last silence is given up in any case, and tells of nothing new.
+    if (silencesAt.get(client) === silences) silences++;
+    breaker.failed(askedAtMs);
+  }
+
   return {
     async connect() {
       if (!breaker.mayAsk()) throw new AppError('unavailable', UNANSWERED, { retryAfterSeconds: 1 });
+      const askedAtMs = clock.monotonicMs();
+      // Then it is our own others who are waited for, and each of them tells of the database.
+      const isQueued = pool.totalCount >= connectionsMax && pool.idleCount === 0;
       const client = await connect().catch((error: unknown) => {
-        breaker.failed();
+        if (isQueued) breaker.gaveUp();
+        else breaker.failed(askedAtMs);
         throw error;
       });
       let isBroken = false;
       const query = async (text: string, values: readonly unknown[]) => {
         // Such as the end of a transaction, which the server brings about by itself.
         if (isBroken) throw new AppError('unavailable', UNANSWERED, { retryAfterSeconds: 1 });
+        const questionAtMs = clock.monotonicMs();
         try {
           const answer = await client.query(text, [...values]);
           breaker.succeeded();
@@ -86,10 +100,8 @@ export function createPool({
         } catch (error) {
           // Whatever the server itself did not answer, such as a deadline: the next question would get this one's answer.
           isBroken = !(error instanceof pg.DatabaseError);
-          if (isBroken) {
-            silences++;
-            breaker.failed();
-          } else breaker.succeeded();
+          if (isBroken) noteSilence(client, questionAtMs);
+          else breaker.succeeded();
           throw error;
         }
       };

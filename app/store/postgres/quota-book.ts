@@ -9,11 +9,12 @@ import type { Tables } from '../tables.ts';
 export function createQuotaBook(db: Kysely<Tables>, dialect: Dialect): QuotaBook {
   const reading = createReading(dialect);
 
-  /** Null: the link has no row yet. */
+  /** Up to the lower limit of the two, since the host may know an older one. Null: the link has no row yet, or is gone. */
   async function update(linkId: number, clicksMax: number, count: number): Promise<number | null> {
     const { rows } = await sql<{ taken: number }>`
-      update quotas set used = greatest(before.used, least(before.used + ${count}, ${clicksMax}))
-      from (select link_id, used from quotas where link_id = ${linkId} for update) as before
+      update quotas set used = greatest(before.used, least(before.used + ${count}, ${clicksMax}, before.max_clicks))
+      from (select quotas.link_id, quotas.used, links.max_clicks from quotas join links on links.id = quotas.link_id
+        where quotas.link_id = ${linkId} for update of quotas) as before
       where quotas.link_id = before.link_id returning quotas.used - before.used as taken`.execute(db);
     return rows[0]?.taken ?? null;
   }
@@ -26,16 +27,14 @@ export function createQuotaBook(db: Kysely<Tables>, dialect: Dialect): QuotaBook
 
   async function take(limit: Limit, count: number): Promise<number | null> {
     const { linkId, clicksMax } = limit;
-    for (;;) {
-      const taken = await update(linkId, clicksMax, count);
-      if (taken !== null) return taken;
-      if (!(await isNew(limit))) return null;
-      await db
-        .insertInto('quotas')
-        .values({ link_id: linkId, used: 0 })
-        .onConflict((conflict) => conflict.column('link_id').doNothing())
-        .execute();
-    }
+    const taken = await update(linkId, clicksMax, count);
+    if (taken !== null) return taken;
+    if (!(await isNew(limit))) return null;
+    await sql`
+      insert into quotas (link_id, used) select id, 0 from links where id = ${linkId}
+      on conflict (link_id) do nothing`.execute(db);
+    // Of a link that was purged a moment ago nothing is left.
+    return (await update(linkId, clicksMax, count)) ?? 0;
   }
 
   async function readUsed(limit: Limit): Promise<number | null> {
