@@ -48,7 +48,7 @@ import { createShortenRoute } from './http/routes/shorten.ts';
 import { createStatsRoutes } from './http/routes/stats.ts';
 import { createUnknownKeysRoute } from './http/routes/unknown-keys.ts';
 import { createSecurityHeaders, pickForRedirects } from './http/security-headers.ts';
-import { startBackground } from './kernel/background.ts';
+import { type Background, startBackground } from './kernel/background.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
 import { within } from './kernel/deadline.ts';
 import { AppError } from './kernel/errors.ts';
@@ -70,6 +70,8 @@ export interface ContextDeps {
   readonly pid: number;
   /** A drain of this process alone, before it stops. */
   readonly isDraining: () => boolean;
+  /** Whether databases are only brought to this release, and nobody is served. */
+  readonly isMigration: boolean;
 }
 
 /** Time, randomness and injected failure, for tests. */
@@ -96,6 +98,8 @@ export interface Context {
 
 /** How long a stop waits for a shared database to take the last clicks. */
 const SHIP_LAST_MS = 2000;
+/** How soon a database that is back learns of the admin key. */
+const ADMIN_KEY_EVERY_MS = 1000;
 /** What a process that is killed may lose of its service level, beside the minute that is not over. */
 const SLI_EVERY_MS = 5000;
 /** Throws StartError with a sentence for the operator. */
@@ -113,6 +117,7 @@ export async function createContext(
   const store = wrapStore(
     await openStore({
       databaseUrl: config.DATABASE_URL,
+      needsDatabase: deps.isMigration,
       staleMaxMs: config.STALE_MAX_SECONDS === 0 ? Number.POSITIVE_INFINITY : config.STALE_MAX_SECONDS * 1000,
       readLoop: () => performance.eventLoopUtilization(),
       onTrouble: (trouble, err) => logger.warn({ err }, trouble),
@@ -289,6 +294,24 @@ export async function createContext(
   }
 
   const openApi = createOpenApiRoute(publicRoutes, { baseUrl, version: config.RELEASE_ID });
+  /** Once it was done, each time is over at once. */
+  function keepTrying(work: () => Promise<void>): Background {
+    let isDone = false;
+    return startBackground({
+      clock,
+      everyMs: ADMIN_KEY_EVERY_MS,
+      async work() {
+        if (isDone) return;
+        await work();
+        isDone = true;
+        logger.info('the admin API key is in place');
+      },
+      onFailed: (err) => logger.info({ err }, 'the admin API key cannot be looked at yet'),
+      onRecovered: () => undefined,
+    });
+  }
+  let keyWork: Background | null = null;
+
   return {
     store,
     metrics,
@@ -297,6 +320,7 @@ export async function createContext(
     readReadiness,
     readClicks: clicks.readFigures,
     async close() {
+      await keyWork?.close();
       await clicks.close();
       await Promise.all([sliFlushing.close(), ...sharing.map(({ close }) => close())]);
       await sli.flush({ all: true }).catch((err) => logger.warn({ err }, 'the last minute was not noted'));
@@ -310,7 +334,11 @@ export async function createContext(
       } catch (err) {
         // Redirects of known links need no database.
         if (store.sharing === null || !(err instanceof AppError)) throw err;
-        logger.warn({ err }, 'the admin API key could not be looked at; the next start does it');
+        logger.warn(
+          { err },
+          'the admin API key could not be looked at; it will be once the database answers',
+        );
+        keyWork = keepTrying(() => ensureAdminKey(adminKeyDeps, { given: config.ADMIN_API_KEY, handOver }));
       }
     },
   };

@@ -34,14 +34,16 @@ main().catch(failStart);
 async function main(): Promise<void> {
   const config = parseConfig(process.env);
   logger = log.createLogger({ level: config.LOG_LEVEL, release: config.RELEASE_ID });
+  const isMigration = process.argv.includes('--migrate');
   const context = await createContext(config, {
     logger,
     lines: log.lines,
     pid: process.pid,
     // Nobody asks before it listens, and by then there is one.
     isDraining: () => lifetime.isDraining(),
+    isMigration,
   });
-  if (process.argv.includes('--migrate')) {
+  if (isMigration) {
     await context.close();
     return exit(0);
   }

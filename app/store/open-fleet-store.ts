@@ -28,7 +28,7 @@ import { isMoved } from './move/freeze.ts';
 import { createNearKeyStore } from './near-keys.ts';
 import { createChangeFeed } from './postgres/change-feed.ts';
 import { createClickInbox } from './postgres/click-inbox.ts';
-import { openPostgres } from './postgres/open-postgres.ts';
+import { type Bearing, openPostgres } from './postgres/open-postgres.ts';
 import { createQuotaBook } from './postgres/quota-book.ts';
 import { createSharedSalts } from './postgres/shared-salts.ts';
 import { createPurgedLinks } from './purged-links.ts';
@@ -47,6 +47,8 @@ export interface OpenFleetStoreOptions extends OpenStoreOptions {
   readonly databaseUrl: string;
   /** How old the copy may be that redirects are answered from. */
   readonly staleMaxMs: number;
+  /** Whether it is no use without the database, as for a migration. */
+  readonly needsDatabase: boolean;
   /** For how long the event loop was at work, and for how long it was not. */
   readonly readLoop: () => { readonly active: number; readonly idle: number };
   /** Told of trouble with the shared database, or with the copy, that costs nobody an answer. */
@@ -63,6 +65,11 @@ const OTHER_HISTORY =
 /** The copy is called stale after this: three questions went unanswered. */
 const UNREACHABLE_AFTER_MS = 5000;
 
+/** Who has a copy can redirect, whatever the database says. */
+function bearingOf(dataDir: string): Bearing {
+  return existsSync(join(dataDir, 'copy.db')) ? 'refusing' : 'away';
+}
+
 /** Throws StartError with one sentence for the operator. */
 export async function openFleetStore(options: OpenFleetStoreOptions): Promise<Store> {
   const { dataDir, migrate, clock, random, randomBytes, databaseUrl, onTrouble } = options;
@@ -72,6 +79,7 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
     url: databaseUrl,
     migrate,
     clock,
+    bears: options.needsDatabase ? 'nothing' : bearingOf(dataDir),
     onBroken: (error) => onTrouble('a connection to the database broke', error),
   });
   const { db, quick, links: linkDialect, clicks: clickDialect } = shared;

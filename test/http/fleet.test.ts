@@ -283,6 +283,11 @@ async function main(): Promise<void> {
       return (body as { status: string }).status === 'ready';
     });
     t.equal((await follow(host, 'autumn')).status, 404);
+    await until('it knows its admin key', async () => {
+      const { status } = await host.ask('POST', '/api/v1/links', { body: { url: TARGET } });
+      return status === 201;
+    });
+    await until('it says so', () => host.log().some(({ msg }) => msg === 'the admin API key is in place'));
   });
 
   await t.test('clicks that cannot be read wait, and are shipped when they can', async (t) => {

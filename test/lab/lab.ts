@@ -153,6 +153,8 @@ function boot(
 ): ChildProcess {
   const [command, ...args] = [
     ...network.enter,
+    // Should who starts it be killed, the host is ended with it.
+    ...['setpriv', '--pdeath-signal', 'KILL', '--'],
     ...['unshare', '--mount', '--uts', '--ipc', '--pid', '--fork', '--kill-child', '--'],
     ...['sh', BOOT, name, folder, `${diskMb}m`],
   ] as [string, ...string[]];

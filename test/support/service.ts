@@ -51,7 +51,11 @@ export async function startService(t: Test, options: ServiceOptions = {}): Promi
   const level = options.env?.LOG_LEVEL ?? 'trace';
   const logger = pino({ level, formatters: { level: (label) => ({ level: label }) } }, sink);
   const isDraining = options.isDraining ?? (() => false);
-  const context = await createContext(config, { logger, lines: sink, pid: process.pid, isDraining }, options);
+  const context = await createContext(
+    config,
+    { logger, lines: sink, pid: process.pid, isDraining, isMigration: false },
+    options,
+  );
   await context.managementListener.listen(0, '127.0.0.1');
   await context.publicListener.listen(0, '127.0.0.1');
   await context.ensureAdminKey(options.onAdminKey ?? (() => undefined));

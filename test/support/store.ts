@@ -14,6 +14,7 @@ import type { Store } from '../../app/store/store.ts';
 export function openStore(options: Partial<StoreOptions> & Pick<StoreOptions, 'dataDir'>): Promise<Store> {
   return open({
     databaseUrl: null,
+    needsDatabase: false,
     migrate: 'auto',
     clock: systemClock,
     random: Math.random,

@@ -13,8 +13,10 @@ import { createPool } from '../../app/store/postgres/pool.ts';
 import { createQuotaBook } from '../../app/store/postgres/quota-book.ts';
 import { createReading } from '../../app/store/reading.ts';
 import type { Tables } from '../../app/store/tables.ts';
+import { ask } from '../../scripts/postgres-server.ts';
 import { findFreePort } from '../../scripts/processes.ts';
 import { clickOn } from '../support/click-tables.ts';
+import { createFakeClock } from '../support/fake-clock.ts';
 import { type PostgresServer, startPostgres } from '../support/postgres.ts';
 import { requireCommand } from '../support/requirement.ts';
 import { until } from '../support/until.ts';
@@ -38,6 +40,9 @@ await t.test('errors that pass by themselves are told as unavailable, all others
     [serverError('57014'), /did not answer in time/],
     [serverError('25P03'), /silent for too long/],
     [serverError('25006'), /is a standby/],
+    [serverError('28P01'), /refuses this host/],
+    [serverError('42501'), /refuses this host/],
+    [serverError('42P01'), /tables of the database are gone/],
     [new Error('Query read timeout'), /did not answer in time/],
     [new Error('Connection terminated unexpectedly'), /cannot be reached/],
     [Object.assign(new Error('no'), { code: 'ECONNREFUSED' }), /cannot be reached/],
@@ -51,7 +56,7 @@ await t.test('errors that pass by themselves are told as unavailable, all others
   const noCode = new pg.DatabaseError('no', 2, 'error');
   for (const other of [
     serverError('23505'),
-    serverError('42P01'),
+    serverError('42601'),
     noCode,
     new Error('a bug'),
     Object.assign(new Error('a bug'), { code: 'ERR_INVALID_ARG_TYPE' }),
@@ -70,7 +75,56 @@ await t.test('a database that is away does not stop a start', async (t) => {
   await t.rejects(asked, { code: 'unavailable', cause: { code: 'ECONNREFUSED' } });
 });
 
+await t.test('but who is no use without it is told', async (t) => {
+  const port = await findFreePort();
+  const url = `postgres://me:secret@127.0.0.1:${port}/links`;
+  await t.rejects(openPostgres({ ...options, url, bears: 'nothing' }), {
+    name: 'StartError',
+    message: `The database 127.0.0.1:${port}/links cannot be used. (connect ECONNREFUSED 127.0.0.1:${port})`,
+  });
+});
+
 async function main(server: PostgresServer): Promise<void> {
+  await t.test(
+    'who can do without a database starts on one that refuses, and goes on when it does not',
+    async (t) => {
+      const url = new URL(await server.createDatabase(t));
+      const schema = `made_later_${process.pid}`;
+      url.searchParams.set('options', `-c search_path=${schema}`);
+      await t.rejects(openPostgres({ ...options, url: url.href }), {
+        name: 'StartError',
+        message: /no schema has been selected to create in/,
+      });
+      const { db, links, close } = await openPostgres({ ...options, url: url.href, bears: 'refusing' });
+      t.teardown(close);
+      const read = () => createReading(links)(db.selectFrom('links').select('id').execute());
+      await t.rejects(read(), { code: 'unavailable', message: /tables of the database are gone/ });
+      t.teardown(() => ask(url.href, `drop schema ${schema} cascade`));
+      await ask(url.href, `create schema ${schema}`);
+      t.same(await read(), []);
+    },
+  );
+
+  await t.test('tables that are gone are missed until they are back', async (t) => {
+    const url = await server.createDatabase(t);
+    const schema = /search_path=(\w+),/.exec(new URL(url).searchParams.get('options') ?? '')?.[1] as string;
+    const clock = createFakeClock();
+    const { db, links, close } = await openPostgres({ ...options, url, clock });
+    t.teardown(close);
+    const read = () => createReading(links)(db.selectFrom('links').select('id').execute());
+    t.same(await read(), []);
+    await ask(url, `alter schema ${schema} rename to away_${schema}`);
+    await t.rejects(read(), { code: 'unavailable', message: /tables of the database are gone/ });
+    await clock.advance(5000);
+    await until('it has looked', async () => {
+      const error = await read().catch((caught: unknown) => caught);
+      return /release can work with/.test((error as Error).message);
+    });
+    await ask(url, `alter schema away_${schema} rename to ${schema}`);
+    await clock.advance(5000);
+    await until('it has looked again', read);
+  });
+
   await t.test('what cannot be used is told in a sentence, without the password', async (t) => {
     const url = new URL(await server.createDatabase(t));
     const name = `${url.host}${url.pathname}`;

@@ -140,11 +140,20 @@ const ARRAYS: Readonly<Record<ColumnKind, RawBuilder<unknown>>> = {
 
 const UNREACHABLE = 'The database cannot be reached just now. Links still redirect; try again in a moment.';
 const WAITED = 'Others are writing to the database. Try again in a moment.';
+const GONE = 'The tables of the database are gone, or not those of this release. Links still redirect.';
+const REFUSES =
+  'The database refuses this host. Links still redirect; look at DATABASE_URL and at its permissions.';
 const SLOW = 'The database did not answer in time. Try again in a moment.';
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const SENTENCES: Readonly<Record<string, string>> = {
   '25P03': 'The host was silent for too long while it wrote. Try again in a moment.',
+  '3D000': REFUSES,
+  '3F000': GONE,
+  '42501': REFUSES,
+  '42703': GONE,
+  '42P01': GONE,
+  '55000': REFUSES,
   '25006': 'The database cannot be written to: it is a standby. Links still redirect.',
   '40001': WAITED,
   '40P01': WAITED,
@@ -152,8 +161,20 @@ const SENTENCES: Readonly<Record<string, string>> = {
   '55P03': WAITED,
   '57014': SLOW,
 };
-/** Connections, resources, an operator who intervened, the system. */
-const CLASSES = ['08', '53', '57', '58'];
+/** Connections, who may connect, resources, an operator who intervened, the system. */
+const CLASSES: Readonly<Record<string, string>> = {
+  '08': UNREACHABLE,
+  '28': REFUSES,
+  '53': UNREACHABLE,
+  '57': UNREACHABLE,
+  '58': UNREACHABLE,
+};
+
+/** Whether the server answered that it does not let this host work: that rarely passes by itself. */
+export function isRefusal(error: unknown): boolean {
+  const { message } = translatePostgresError(error) as { message?: unknown };
+  return message === REFUSES || message === GONE;
+}
 
 export function translatePostgresError(error: unknown): unknown {
   if (error instanceof AppError || !(error instanceof Error)) return error;
@@ -165,7 +186,7 @@ export function translatePostgresError(error: unknown): unknown {
 function sentenceOf(error: Error): string | null {
   if (error instanceof pg.DatabaseError) {
     const { code = '' } = error;
-    return SENTENCES[code] ?? (CLASSES.includes(code.slice(0, 2)) ? UNREACHABLE : null);
+    return SENTENCES[code] ?? CLASSES[code.slice(0, 2)] ?? null;
   }
   if (/^Query read timeout/.test(error.message)) return SLOW;
   return isOfConnection(error) ? UNREACHABLE : null;

@@ -12,7 +12,7 @@ import { decideMigration, type MigrateMode, migrate, readSchemaState } from '../
 import { CLICK_SCHEMA, LINK_SCHEMA } from '../migrations/migrations.ts';
 import { isBeingFilled } from '../move/move-log.ts';
 import type { Tables } from '../tables.ts';
-import { createPostgresDialect, translatePostgresError } from './dialect.ts';
+import { createPostgresDialect, isRefusal, translatePostgresError } from './dialect.ts';
 import { createPool, describeDatabase } from './pool.ts';
 
 export interface OpenPostgres {
@@ -35,7 +35,15 @@ export interface OpenPostgresOptions {
   readonly clock: Clock;
   /** For who fills it (store/move/): others are kept away as long as somebody does. */
   readonly mayBeFilled?: boolean;
+  /** Left out: `away`. */
+  readonly bears?: Bearing;
 }
+
+/**
+ * What a database may be at the start, beside well: `away` is one that does not answer, or not yet; `refusing` that, or one that lets this
+ * host do nothing, as while a password is changed.
+ */
+export type Bearing = 'nothing' | 'away' | 'refusing';
 
 /** Of each host. */
 const POOL = { connectionsMax: 8, connectMs: 2000, answerMs: 12_000 };
@@ -53,6 +61,7 @@ export async function openPostgres({
   onBroken,
   clock,
   mayBeFilled = false,
+  bears = 'away',
 }: OpenPostgresOptions): Promise<OpenPostgres> {
   const breaker = createBreaker({ clock, failuresMax: FAILURES_MAX, openMs: OPEN_MS });
   const pool = createPool({ url, ...POOL, onBroken, clock, breaker });
@@ -69,35 +78,29 @@ export async function openPostgres({
     }
     await migrate(bare, links, { mode, schema: LINK_SCHEMA, name });
     await migrate(bare, clicks, { mode, schema: CLICK_SCHEMA, name });
-    // Links and clicks began together: there is no change before which clicks are not known.
-    await bare
-      .insertInto('click_state')
-      .values({ name: 'made_at_seq', value: 0 })
-      .onConflict((conflict) => conflict.column('name').doNothing())
-      .execute();
-    // Who has a copy of it knows it by this. Who fills it is no host.
-    if (mayBeFilled) return;
-    await bare
-      .insertInto('sequences')
-      .values({ name: 'database', value: sql`floor(random() * ${sql.lit(Number.MAX_SAFE_INTEGER)})` })
-      .onConflict((conflict) => conflict.column('name').doNothing())
-      .execute();
+    await makeNumbers(bare, { isHost: !mayBeFilled });
   });
   let lookedAtMs = clock.monotonicMs();
   let misfit: unknown = null;
-  /** Whether a newer release has made something of the database that this one cannot work with. */
-  const lookAgain = async (): Promise<void> => {
+  /** Whether somebody has made something of the database that this release cannot work with; nobody waits for it. */
+  const lookAgain = (): void => {
     if (clock.monotonicMs() - lookedAtMs < LOOK_EVERY_MS) return;
     lookedAtMs = clock.monotonicMs();
-    misfit = await findMisfit(bare, links, name);
+    findMisfit(bare, links, name).then(
+      (found) => {
+        misfit = found;
+      },
+      // It could not be asked, which whoever asks now finds out himself.
+      () => undefined,
+    );
   };
   const requireFitting = async (): Promise<void> => {
     try {
       await prepare();
-      await lookAgain();
     } catch (error) {
       throw error instanceof StartError ? unfit(error) : error;
     }
+    lookAgain();
     if (misfit !== null) throw unfit(misfit);
   };
   const prepared = (of: PostgresPool): Kysely<Tables> =>
@@ -114,23 +117,46 @@ export async function openPostgres({
   try {
     await prepare();
   } catch (error) {
-    const translated = translatePostgresError(error);
-    if (!(translated instanceof AppError)) {
+    if (!isBorne(error, bears)) {
       await close();
-      throw translated instanceof StartError
-        ? translated
-        : new StartError(explain(name, error), { cause: error });
+      throw error instanceof StartError ? error : new StartError(explain(name, error), { cause: error });
     }
   }
   return { db: prepared(pool), quick: prepared(quickPool), breaker, links, clicks, close };
 }
 
-/** Null: this release can work with the schema. */
+function isBorne(error: unknown, bears: Bearing): boolean {
+  if (bears === 'nothing' || !(translatePostgresError(error) instanceof AppError)) return false;
+  return bears === 'refusing' || !isRefusal(error);
+}
+
+/** What is there is not written: the database may be a standby. */
+async function makeNumbers(db: Kysely<Tables>, { isHost }: { readonly isHost: boolean }): Promise<void> {
+  // Links and clicks began together: there is no change before which clicks are not known.
+  const madeAt = db.selectFrom('click_state').select('value').where('name', '=', 'made_at_seq');
+  if ((await madeAt.executeTakeFirst()) === undefined) {
+    await db
+      .insertInto('click_state')
+      .values({ name: 'made_at_seq', value: 0 })
+      .onConflict((conflict) => conflict.column('name').doNothing())
+      .execute();
+  }
+  // Who has a copy of it knows it by this. Who fills it is no host.
+  const number = db.selectFrom('sequences').select('value').where('name', '=', 'database');
+  if (!isHost || (await number.executeTakeFirst()) !== undefined) return;
+  await db
+    .insertInto('sequences')
+    .values({ name: 'database', value: sql`floor(random() * ${sql.lit(Number.MAX_SAFE_INTEGER)})` })
+    .onConflict((conflict) => conflict.column('name').doNothing())
+    .execute();
+}
+
+/** Null: this release can work with the schema. Tables that are gone are made by a start, since somebody may be restoring them now. */
 async function findMisfit(db: Kysely<Tables>, dialect: Dialect, name: string): Promise<unknown> {
   for (const { stateTable, migrations } of [LINK_SCHEMA, CLICK_SCHEMA]) {
     const state = await readSchemaState(db, dialect, stateTable);
     try {
-      decideMigration(state, migrations.length, { mode: 'make', name });
+      decideMigration(state, migrations.length, { mode: 'check', name });
     } catch (error) {
       return error;
     }
