@@ -48,11 +48,13 @@ export interface ClickTiers {
   compareTiers(): Promise<TierDifferences>;
   /** Processes that were not seen since then, and whose clicks are all counted, are not looked at any more. */
   endSegments(notSeenSinceMs: number): Promise<void>;
-  /** This process lives. */
+  /** This process lives. `atMs` by its own clock, as in `readNowMs`. */
   noteSeen(segment: string, atMs: number): Promise<void>;
 
   readStorage(): Promise<ClickStorage>;
 
+  /** The time that decides what is old: of the caller's clock, or of the database's where hosts share one. */
+  readNowMs(callerMs: number): Promise<number>;
   /** Whether `holder` alone may do a piece of work for `forMs`. Taken again by who has it, it lasts longer. */
   takeLease(lease: Lease): Promise<boolean>;
   /** The last day whose nightly work is done. */

@@ -1,6 +1,7 @@
 /**
  * What is done to clicks once a day, at night in UTC: salts of days that are over are forgotten, clicks and quarters of an hour
- * that are old enough go. One process does it, who holds the lease; the others find it done. Each recounts its own clicks.
+ * that are old enough go. One process does it, who holds the lease; the others find it done. Each recounts its own clicks. What is
+ * old is decided by the time of the database: a host whose clock is months ahead would remove what is still wanted, for all.
  */
 
 import type { Clock } from '../kernel/clock.ts';
@@ -18,6 +19,7 @@ export interface Retention {
 export interface NightDeps {
   readonly tiers: Pick<
     ClickTiers,
+    | 'readNowMs'
     | 'takeLease'
     | 'readNight'
     | 'writeNight'
@@ -65,7 +67,10 @@ export function createNight({ tiers, clock, pacer, holder, retention, recount }:
     };
   }
 
-  async function tidy(today: number, isOver: () => boolean): Promise<void> {
+  const readNowMs = (): Promise<number> => tiers.readNowMs(clock.nowMs());
+
+  async function tidy(nowMs: number, isOver: () => boolean): Promise<void> {
+    const today = toDay(nowMs);
     const isHeld = createLeaseCheck();
     if (!(await isHeld())) return;
     const whileHeld = (step: () => Promise<boolean>) =>
@@ -74,18 +79,19 @@ export function createNight({ tiers, clock, pacer, holder, retention, recount }:
     await tiers.forgetSalts(today);
     if (clickDays > 0) await whileHeld(() => tiers.removeOldClicks((today - clickDays) * DAY_MS));
     if (quarterDays > 0) await whileHeld(() => tiers.rollUpQuarters(today - quarterDays));
-    await tiers.endSegments(clock.nowMs() - GONE_AFTER_MS);
+    await tiers.endSegments(nowMs - GONE_AFTER_MS);
     if (isOver() || !(await isHeld())) return;
     await tiers.purgeAgain();
     await tiers.writeNight(today);
   }
 
   return {
-    forgetVisitors: () => tiers.forgetSalts(toDay(clock.nowMs())),
+    forgetVisitors: async () => tiers.forgetSalts(toDay(await readNowMs())),
 
     async run(isOver) {
-      const today = toDay(clock.nowMs());
-      if ((await tiers.readNight()) !== today) await tidy(today, isOver);
+      const nowMs = await readNowMs();
+      const today = toDay(nowMs);
+      if ((await tiers.readNight()) !== today) await tidy(nowMs, isOver);
       if (recountedDay === today || isOver()) return;
       await recount(isOver);
       recountedDay = today;

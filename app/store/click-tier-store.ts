@@ -63,10 +63,11 @@ export function createClickTierStore({ open, dialect, clock }: ClickTierStoreDep
     countRows: (range) => read((db) => countRows(db, { ...range, rowsMax: COUNTED_MAX })),
     compareTiers: () => read(compareTiers),
     endSegments: (notSeenSinceMs) => write((db) => endSegments(db, notSeenSinceMs)),
-    noteSeen: (segment, atMs) => write((db) => noteSeen(db, segment, atMs)),
+    noteSeen: (segment, atMs) => write((db) => noteSeen(db, dialect, segment, atMs)),
 
     readStorage: () => read((db) => readStorage(db, dialect)),
 
+    readNowMs: (callerMs) => read((db) => readNowMs(db, dialect, callerMs)),
     takeLease: (lease) => write((db) => takeLease(db, dialect, lease)),
     readNight: () => read((db) => readState(db, 'night_of_day')),
     writeNight: (day) => write((db) => writeState(db, 'night_of_day', day)),
@@ -120,12 +121,17 @@ async function endSegments(db: Kysely<Tables>, notSeenSinceMs: number): Promise<
 }
 
 /** One that slept for days is looked at again. */
-async function noteSeen(db: Kysely<Tables>, segment: string, atMs: number): Promise<void> {
+async function noteSeen(db: Kysely<Tables>, dialect: Dialect, segment: string, atMs: number): Promise<void> {
   await db
     .updateTable('segments')
-    .set({ seen_at_ms: atMs, is_over: 0 })
+    .set({ seen_at_ms: dialect.nowMs(atMs), is_over: 0 })
     .where('name', '=', segment)
     .execute();
+}
+
+async function readNowMs(db: Kysely<Tables>, dialect: Dialect, callerMs: number): Promise<number> {
+  const { rows } = await sql<{ now_ms: number }>`select ${dialect.nowMs(callerMs)} as now_ms`.execute(db);
+  return (rows[0] as { now_ms: number }).now_ms;
 }
 
 /** Leases are for minutes. One for longer was taken while the clock of its holder was wrong. */

@@ -1,11 +1,15 @@
 // What hosts that share a database do with each other's clicks: each recounts its own and those of the others, and one of them at a time
 // does what is done for all.
 import { randomUUID } from 'node:crypto';
+import pg from 'pg';
 import t, { type Test } from 'tap';
+import { createNight } from '../../app/clicks/night.ts';
 import { createRecounter, type Recount } from '../../app/clicks/recount.ts';
 import type { Store } from '../../app/store/store.ts';
 import { ask } from '../../scripts/postgres-server.ts';
-import { entriesOn } from '../support/clicks.ts';
+import { clickOn, entriesOn } from '../support/clicks.ts';
+import { createFakeClock } from '../support/fake-clock.ts';
+import { createIdlePacer } from '../support/pacer.ts';
 import { type PostgresServer, startPostgres } from '../support/postgres.ts';
 import { requireCommand } from '../support/requirement.ts';
 import { makeFolder } from '../support/service.ts';
@@ -16,6 +20,35 @@ async function openHost(t: Test, databaseUrl: string): Promise<Store> {
   const store = await openStore({ dataDir: makeFolder(t), databaseUrl });
   t.teardown(store.close);
   return store;
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** The night of a host whose clock is wrong by so much. */
+function nightOf({ tiers }: Store, wrongByMs: number) {
+  const clock = createFakeClock(Date.now() + wrongByMs);
+  return createNight({
+    tiers,
+    clock,
+    pacer: createIdlePacer(clock),
+    holder: randomUUID(),
+    retention: { clickDays: 90, quarterDays: 730 },
+    recount: async () => undefined,
+  });
+}
+
+/** The first column of what a query answers; `$` stands before the name of a table. */
+async function readColumn(databaseUrl: string, query: string): Promise<unknown[]> {
+  const schema = /search_path=(\w+),/.exec(new URL(databaseUrl).searchParams.get('options') ?? '')?.[1];
+  const client = new pg.Client({ connectionString: databaseUrl });
+  await client.connect();
+  try {
+    const text = query.replaceAll('$', `${schema}.`);
+    const { rows } = await client.query<unknown[]>({ text, rowMode: 'array' });
+    return rows.map(([value]) => Number(value));
+  } finally {
+    await client.end();
+  }
 }
 
 /** As the process would that stored `counted` clicks. */
@@ -79,14 +112,42 @@ async function main(server: PostgresServer): Promise<void> {
     const url = await server.createDatabase(t);
     const [one, other] = [await openHost(t, url), await openHost(t, url)];
     const name = randomUUID();
-    const day = 24 * 60 * 60 * 1000;
-    t.ok(await one.tiers.takeLease({ name, holder: 'one', nowMs: Date.now() - day, forMs: 1000 }));
-    t.notOk(await other.tiers.takeLease({ name, holder: 'other', nowMs: Date.now() + day, forMs: 1000 }));
+    t.ok(await one.tiers.takeLease({ name, holder: 'one', nowMs: Date.now() - DAY_MS, forMs: 1000 }));
+    t.notOk(await other.tiers.takeLease({ name, holder: 'other', nowMs: Date.now() + DAY_MS, forMs: 1000 }));
     await until('it is over', () =>
-      other.tiers.takeLease({ name, holder: 'other', nowMs: Date.now() - day, forMs: 60_000 }),
+      other.tiers.takeLease({ name, holder: 'other', nowMs: Date.now() - DAY_MS, forMs: 60_000 }),
     );
-    t.notOk(await one.tiers.takeLease({ name, holder: 'one', nowMs: Date.now() + day, forMs: 1000 }));
+    t.notOk(await one.tiers.takeLease({ name, holder: 'one', nowMs: Date.now() + DAY_MS, forMs: 1000 }));
   });
+
+  for (const years of [-3, 3]) {
+    await t.test(`a host whose clock is wrong by ${years} years removes only what is old`, async (t) => {
+      const url = await server.createDatabase(t);
+      const host = await openHost(t, url);
+      const today = Math.floor(Date.now() / DAY_MS);
+      for (const day of [today - 100, today]) {
+        host.clicks.journal.append([{ click: clickOn(1, { atMs: day * DAY_MS }), quota: null }]);
+      }
+      await host.sharing?.ship();
+      while ((await host.tiers.fold(100)).clicks > 0);
+      const readSalts = () => readColumn(url, `select day from $salts where day <= ${today} order by day`);
+      await until('the host has a salt', async () => (await readSalts()).length === 1);
+      await readColumn(url, `insert into $salts values (${today - 1}, 'old')`);
+      const night = nightOf(host, years * 365 * DAY_MS);
+      await readColumn(url, 'update $segments set started_at_ms = 0');
+      await host.tiers.noteSeen(host.clicks.segment().name, Date.now() + years * 365 * DAY_MS);
+      await night.forgetVisitors();
+      t.same(await readSalts(), [today]);
+      await night.run(() => false);
+      t.same(await readColumn(url, 'select at_ms from $clicks'), [today * DAY_MS]);
+      t.same(await readColumn(url, 'select quarter from $click_quarters where link_id = 1'), [
+        (today - 100) * 96,
+        today * 96,
+      ]);
+      t.same(await readColumn(url, 'select is_over from $segments'), [0]);
+      t.equal(await host.tiers.readNight(), today);
+    });
+  }
 }
 
 if (requireCommand(t, 'initdb')) await main(await startPostgres(t));
