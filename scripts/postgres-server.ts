@@ -1,5 +1,5 @@
 // A PostgreSQL of our own for a while: for the tests, and for whoever wants to see a fleet on one machine.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   appendFileSync,
@@ -13,6 +13,8 @@ import {
 import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import pg from 'pg';
 import { findCommand } from './requirements.ts';
 
@@ -42,6 +44,8 @@ export interface PostgresOptions {
   readonly settings?: readonly string[];
   /** The server that it follows: it begins as its copy. */
   readonly standbyOf?: string;
+  /** Ctrl-C does not reach it: who started it ends it, after those who need it. */
+  readonly isApart?: boolean;
 }
 
 const USER = 'fleetlink';
@@ -49,7 +53,7 @@ const STARTED_WITHIN_MS = 20_000;
 
 /** On a free port of the loopback interface, for whoever may connect; it does not run yet. Throws where there is none. */
 export async function preparePostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
-  const { address = '127.0.0.1', allowed, enter = [], settings = [], standbyOf } = options;
+  const { address = '127.0.0.1', allowed, enter = [], settings = [], standbyOf, isApart = false } = options;
   // Its neighbours are needed too, and a link to it may stand alone.
   const programs = dirname(realpathSync(findInitdb()));
   const folder = mkdtempSync(join(tmpdir(), 'fleetlink-postgres-'));
@@ -60,18 +64,18 @@ export async function preparePostgres(options: PostgresOptions = {}): Promise<Po
     const [command, ...rest] = [...enter, ...as, join(programs, program), ...args] as [string, ...string[]];
     return [command, rest];
   };
-  const runNow = (program: string, args: readonly string[]) =>
-    execFileSync(...toRun(program, args), { cwd: folder, stdio: 'pipe' });
-  if (standbyOf === undefined) {
-    runNow('initdb', [
-      ...['-D', data, '-U', USER, '-A', 'trust', '-E', 'UTF8'],
-      '--locale=C.UTF-8',
-      '--no-sync',
-    ]);
-    if (allowed !== undefined) allow(data, allowed);
-  } else {
-    runNow('pg_basebackup', ['-D', data, '-d', standbyOf, '-R', '--checkpoint=fast', '--no-sync']);
-  }
+  const startProgram = (command: string, args: readonly string[]) =>
+    spawn(command, args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'], detached: isApart });
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  const makeData = async (): Promise<void> => {
+    const [program, args] = standbyOf === undefined ? initdbOf(data) : copyOf(standbyOf, data);
+    await finish(program, startProgram(...toRun(program, args)));
+    if (standbyOf === undefined && allowed !== undefined) allow(data, allowed);
+  };
+  await makeData().catch((error) => {
+    remove();
+    throw error;
+  });
   const port = await pickPort();
   const url = `postgres://${USER}@${address}:${port}/postgres`;
   let child: ChildProcess | null = null;
@@ -85,8 +89,9 @@ export async function preparePostgres(options: PostgresOptions = {}): Promise<Po
       ...settings,
     ];
     const args = ['-D', data, ...all.flatMap((setting) => ['-c', setting])];
-    child = spawn(...toRun('postgres', args), { cwd: folder, stdio: 'ignore' });
-    await waitUntilAnswering(url);
+    const started = spawn(...toRun('postgres', args), { cwd: folder, stdio: 'ignore', detached: isApart });
+    child = started;
+    await waitUntilAnswering(url, started);
   }
 
   function signal(name: NodeJS.Signals): void {
@@ -109,8 +114,25 @@ export async function preparePostgres(options: PostgresOptions = {}): Promise<Po
     kill,
     signal,
     promote: () => ask(url, 'select pg_promote()'),
-    remove: () => rmSync(folder, { recursive: true, force: true }),
+    remove,
   };
+}
+
+/** Throws what it complains about. */
+async function finish(program: string, child: ChildProcessByStdio<null, null, Readable>): Promise<void> {
+  const [complaint, [code, signal]] = await Promise.all([text(child.stderr), once(child, 'close')]);
+  if (code !== 0) throw new Error(`${program} ended with ${code ?? signal}: ${complaint}`);
+}
+
+type Command = [program: string, args: readonly string[]];
+
+function initdbOf(data: string): Command {
+  const args = ['-D', data, '-U', USER, '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'];
+  return ['initdb', args];
+}
+
+function copyOf(url: string, data: string): Command {
+  return ['pg_basebackup', ['-D', data, '-d', url, '-R', '--checkpoint=fast', '--no-sync']];
 }
 
 function allow(data: string, cidr: string): void {
@@ -167,14 +189,14 @@ function unprivileged(folder: string): string[] {
   return ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', '--'];
 }
 
-async function waitUntilAnswering(url: string): Promise<void> {
+async function waitUntilAnswering(url: string, server: ChildProcess): Promise<void> {
   const deadline = Date.now() + STARTED_WITHIN_MS;
   for (;;) {
     try {
       await ask(url, 'select 1');
       return;
     } catch (error) {
-      if (Date.now() > deadline) throw error;
+      if (Date.now() > deadline || server.exitCode !== null || server.signalCode !== null) throw error;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
