@@ -1,4 +1,4 @@
-/** What a host remembers of itself, in its own links.db also when the links live in a shared database. */
+/** What a host remembers of itself, in a file of its own: links.db, or copy.db where its links live in a database that hosts share. */
 
 import type { Kysely } from 'kysely';
 import type { DrainStore } from '../health/drain.ts';

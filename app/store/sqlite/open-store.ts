@@ -27,7 +27,7 @@ import { createSqliteDialect } from './dialect.ts';
 import { type MissingClicks, openClicksDb, reportingTo } from './open-clicks-db.ts';
 import { type OpenDatabase, openDatabase } from './open-database.ts';
 import { raiseNumbers } from './raise-numbers.ts';
-import { createRedirectLookup } from './redirect-lookup.ts';
+import { createRedirectLookup, NO_KEY } from './redirect-lookup.ts';
 
 export interface OpenStoreOptions {
   readonly dataDir: string;
@@ -43,9 +43,6 @@ export interface OpenStoreOptions {
   /** Told when links.db is older than clicks.db, as a backup that was put back alone. */
   readonly onLinksOlder: () => void;
 }
-
-/** A key has at least one character. */
-const NO_KEY = '';
 
 /** Throws StartError with one sentence for the operator. */
 export async function openSqliteStore(options: OpenStoreOptions): Promise<Store> {

@@ -38,6 +38,9 @@ export interface RedirectLookup {
   figures(): LookupFigures;
 }
 
+/** To look up what nobody has: a key has at least one character. */
+export const NO_KEY = '';
+
 /** Links that are remembered. */
 const REMEMBERED_MAX = 100_000;
 /** Of their targets, in characters: some 50 MB in all. */
