@@ -19,7 +19,7 @@ import { COPY_SCHEMA } from '../migrations/migrations.ts';
 import { driverErrorOf, isDamage, isPassing, openOrPutAway } from './damage.ts';
 import { createLinkCopy } from './link-copy.ts';
 import { identify, type OpenDatabase, openDatabase } from './open-database.ts';
-import { createRedirectLookup, type RedirectLookup } from './redirect-lookup.ts';
+import { createRedirectLookup, NO_KEY, type RedirectLookup } from './redirect-lookup.ts';
 
 export interface CopyDb {
   readonly copy: LinkCopy;
@@ -55,8 +55,6 @@ interface OpenFile {
   readonly drain: DrainStore;
 }
 
-/** A key has at least one character. */
-const NO_KEY = '';
 /** At start others may be waited for; later that would stop every redirect. */
 const START_BUSY_TIMEOUT_MS = 5000;
 /** 1 MB: a redirect waits for the disk when the WAL is moved. */
