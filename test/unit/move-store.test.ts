@@ -8,6 +8,7 @@ import { systemClock } from '../../app/kernel/clock.ts';
 import type { Dialect } from '../../app/store/dialect.ts';
 import { compareTable } from '../../app/store/move/compare-table.ts';
 import { copyTable, replaceTable } from '../../app/store/move/copy-table.ts';
+import { followLinks } from '../../app/store/move/follow-links.ts';
 import { noteEnd } from '../../app/store/move/freeze.ts';
 import type { MoveLog } from '../../app/store/move/move-log.ts';
 import {
@@ -585,6 +586,33 @@ async function main(): Promise<void> {
     t.teardown(() => db.close());
     db.exec('create table shares (id integer primary key, part real)');
     t.throws(() => readShape(db, 'shares'), { message: 'shares.part is a REAL, which nobody moves.' });
+  });
+
+  await t.test('a service that is changed all the time is not followed for ever', async (t) => {
+    const store = await openStore({ dataDir: t.testdir() });
+    t.teardown(store.close);
+    await applyForLink(store.links, createAs('autumn'));
+    const from = new Database(join(t.testdirName, 'links.db'), { readonly: true });
+    t.teardown(() => from.close());
+    const { db: to, dialect } = await openShared(t, await server.createDatabase(t));
+    const shapeOf = (name: string) => readShape(from, name);
+    let position = 0;
+    let made = 0;
+    const log: MoveLog = {
+      readPlace: async () => ({ after: null, rows: position, isWhole: false }),
+      // Before it is written down that this one was followed there is another one.
+      async writePlace(_db, _name, place) {
+        position = place.rows;
+        made++;
+        await applyForLink(store.links, createAs(`later${made}`));
+      },
+    };
+    const shapes = { links: shapeOf('links'), link_tags: shapeOf('link_tags'), events: shapeOf('events') };
+    const followed = await followLinks({ from, to, dialect, log, since: 0, shapes });
+    t.equal(followed, 1);
+    t.same(await to.selectFrom('links').select('key').execute(), [{ key: 'autumn' }]);
+    t.equal(await followLinks({ from, to, dialect, log, since: 0, shapes }), 1, 'the next time goes on');
+    t.equal((await to.selectFrom('events').select('seq').execute()).length, 2);
   });
 
   await t.test('every table moves or is known to stay', async (t) => {

@@ -1,6 +1,6 @@
 /**
- * Brings what changed since a snapshot: links of keys that have a new event, with everything that belongs to them, as they are now.
- * A link that changes while it is read is brought once more.
+ * Brings what changed since a snapshot: links of keys that have a new event, with their tags, and all events of links that have a new
+ * one, as they are now. A link that changes while it is read is brought once more.
  */
 
 import type Database from 'better-sqlite3';
@@ -29,10 +29,10 @@ export const EVENTS_MAX = 1000;
 /** The place of what was followed, beside those of tables. */
 export const FOLLOWED = 'events that were followed';
 
-/** Resolves with how many changes there were. */
+/** Up to the last change but for those that come meanwhile. Resolves with how many there were. */
 export async function followLinks({ from, to, dialect, log, since, shapes }: FollowDeps): Promise<number> {
-  const listChanges = from.prepare<[number], { seq: number; key: string }>(
-    `select seq, key from events where seq > ? order by seq limit ${EVENTS_MAX}`,
+  const listChanges = from.prepare<[number], { seq: number; key: string; linkId: number }>(
+    `select seq, key, link_id as "linkId" from events where seq > ? order by seq limit ${EVENTS_MAX}`,
   );
   const readAll = (name: keyof typeof shapes, where: string) => {
     const columns = Object.keys(shapes[name].columns).map((column) => `"${column}"`);
@@ -43,7 +43,7 @@ export async function followLinks({ from, to, dialect, log, since, shapes }: Fol
   };
   const readLinks = readAll('links', 'key in (select value from json_each(?))');
   const readTags = readAll('link_tags', 'link_id in (select value from json_each(?))');
-  const readEvents = readAll('events', 'key in (select value from json_each(?))');
+  const readEvents = readAll('events', 'link_id in (select value from json_each(?))');
 
   for (let followed = 0; ; ) {
     const { rows: position } = await log.readPlace(to, FOLLOWED);
@@ -51,10 +51,11 @@ export async function followLinks({ from, to, dialect, log, since, shapes }: Fol
     const last = changes.at(-1);
     if (last === undefined) return followed;
     const keys = [...new Set(changes.map(({ key }) => key))];
+    const linkIds = [...new Set(changes.map(({ linkId }) => linkId))];
     const links = readLinks(keys);
     const idAt = Object.keys(shapes.links.columns).indexOf('id');
     const tags = readTags(links.map((row) => row[idAt] as number));
-    const events = readEvents(keys);
+    const events = readEvents(linkIds);
     await dialect.transaction(to, async (db) => {
       const changed = dialect.rowsOf(
         { key: 'text' },
@@ -62,12 +63,14 @@ export async function followLinks({ from, to, dialect, log, since, shapes }: Fol
       );
       // Their tags go with them.
       await sql`delete from links where key in (select key from ${changed} as changed)`.execute(db);
-      await sql`delete from events where key in (select key from ${changed} as changed)`.execute(db);
+      await sql`delete from events where link_id in ${dialect.idsIn(linkIds)}`.execute(db);
       await insertRows(db, { dialect, shape: shapes.links }, links);
       await insertRows(db, { dialect, shape: shapes.link_tags }, tags);
       await insertRows(db, { dialect, shape: shapes.events }, events);
       await log.writePlace(db, FOLLOWED, { after: null, rows: last.seq, isWhole: false });
     });
     followed += changes.length;
+    // Else a service that is changed all the time is followed for ever, a few changes after the other.
+    if (changes.length < EVENTS_MAX) return followed;
   }
 }
