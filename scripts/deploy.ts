@@ -5,10 +5,13 @@ import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openJournal } from '../devops/audit/journal.ts';
+import type { HostFacts } from '../devops/host/inspect.ts';
 import { connect } from '../devops/inventory/connect.ts';
 import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
 import { fetchSecrets } from '../devops/manifest/secrets.ts';
 import { createTextReporter, type Reporter } from '../devops/output/reporter.ts';
+import { loadPolicies, PolicyError } from '../devops/policy/decide.ts';
+import type { Archive } from '../devops/release/archive.ts';
 import { buildRelease, findRelease, type Release } from '../devops/release/build-release.ts';
 import { BuildError } from '../devops/release/npm.ts';
 import { buildTool } from '../devops/release/tool.ts';
@@ -17,15 +20,15 @@ import { findRollbackTarget, RollbackError } from '../devops/roll/find-rollback-
 import { findInterrupted, noteBefore } from '../devops/roll/record.ts';
 import { planFor, survey, UnreachableError } from '../devops/roll/survey.ts';
 import { TransportError } from '../devops/transport/transport.ts';
-import { CACHE, ENVIRONMENTS, HOST_PROGRAM, journalsOf, ROOT } from './deploy-places.ts';
+import { CACHE, ENVIRONMENTS, HOST_PROGRAM, journalsOf, POLICIES, ROOT } from './deploy-places.ts';
 
 const TARGET = { platform: process.platform, arch: process.arch };
-const USAGE = `npm run deploy -- --env NAME [--check] [--release ID] [--except HOST] [--allow-dirty]
+const USAGE = `npm run deploy -- --env NAME [--check] [--release ID] [--except HOST] [--allow-dirty] [--no-rollback]
 npm run deploy -- --env NAME --resume | --abort
 npm run rollback -- --env NAME [--check] [--to ID] [--except HOST]`;
 
 process.exitCode = await main().catch((error: unknown) => {
-  if (error instanceof ManifestError) return end(EXIT.usage, error.message);
+  if (error instanceof ManifestError || error instanceof PolicyError) return end(EXIT.usage, error.message);
   if (error instanceof RollbackError || error instanceof UnreachableError)
     return end(EXIT.refused, error.message);
   if (error instanceof BuildError || error instanceof TransportError) return end(EXIT.failed, error.message);
@@ -47,7 +50,9 @@ async function main(): Promise<number> {
   const { root, clients, close } = connect({ manifest, except, tool, variables: process.env });
   const given: Given = {
     options,
+    tool,
     journals: journalsOf(environment),
+    policies: loadPolicies(POLICIES),
     manifest,
     clients,
     variables: { ...manifest.service, ...secrets, DATA_DIR: join(root, 'shared/data') },
@@ -63,11 +68,12 @@ async function main(): Promise<number> {
 
 interface Given extends Omit<DeployOptions, 'record' | 'release' | 'journal'> {
   readonly options: Options;
+  readonly tool: Archive;
   /** The folder of the journals of this environment. */
   readonly journals: string;
 }
 
-async function begin({ options, journals, ...given }: Given): Promise<number> {
+async function begin({ options, tool, journals, ...given }: Given): Promise<number> {
   const { manifest, clients, reporter } = given;
   const interrupted = findInterrupted(journals);
   if (interrupted !== null) {
@@ -78,8 +84,8 @@ async function begin({ options, journals, ...given }: Given): Promise<number> {
     base: options.check ? null : (built?.base ?? null),
     onNote: reporter.note,
   });
-  const release = built ?? { ...TARGET, id: options.to ?? findRollbackTarget([...facts.values()]) };
-  const { id, platform, arch } = release;
+  const release = built ?? toRelease(options.to ?? findRollbackTarget([...facts.values()]));
+  const { id, platform, arch, isDirty } = release;
   const plan = planFor({
     manifest,
     release: id,
@@ -99,7 +105,11 @@ async function begin({ options, journals, ...given }: Given): Promise<number> {
       deploy,
       holder: `${userInfo().username}@${hostname()}`,
       nonce: randomBytes(8).toString('hex'),
-      release: { id, platform, arch },
+      environment: options.env,
+      release: { id, platform, arch, isDirty },
+      isRollback: options.rollback,
+      ranInStaging: await ranIn(manifest.deploy.staged_in, { release: id, tool }),
+      isRollbackWaived: options['no-rollback'],
       plan,
       before: noteBefore(facts),
     },
@@ -109,7 +119,7 @@ async function begin({ options, journals, ...given }: Given): Promise<number> {
 }
 
 /** With a deploy that was interrupted, forward or back. */
-async function goOn({ options, journals, ...given }: Given): Promise<number> {
+async function goOn({ options, tool: _, journals, ...given }: Given): Promise<number> {
   const interrupted = findInterrupted(journals);
   if (interrupted === null) {
     return end(
@@ -126,6 +136,28 @@ async function goOn({ options, journals, ...given }: Given): Promise<number> {
     release: { ...findLayers(record.release.id), ...record.release },
     journal: openJournal(path, { nowMs: Date.now }),
   });
+}
+
+/** One that hosts have; what it was built of is in its name. */
+function toRelease(id: string) {
+  return { ...TARGET, id, isDirty: id.includes('-dirty-') };
+}
+
+/** Whether every host of another environment has committed the release; false where none is named. */
+async function ranIn(
+  environment: string | undefined,
+  { release, tool }: { readonly release: string; readonly tool: Archive },
+): Promise<boolean> {
+  if (environment === undefined) return false;
+  const manifest = readManifest(ENVIRONMENTS, environment);
+  const { clients, close } = connect({ manifest, tool, variables: process.env });
+  try {
+    const facts = [...(await survey(clients, { base: null, onNote: () => undefined })).values()];
+    const has = ({ state }: HostFacts): boolean => state.committed.some((one) => one.release === release);
+    return facts.length === clients.size && facts.every(has);
+  } finally {
+    await close();
+  }
 }
 
 /** Nothing where it was built on another machine; then only what hosts have already can be gone on with. */
@@ -181,6 +213,7 @@ function readArguments() {
         rollback: { type: 'boolean', default: false },
         to: { type: 'string' },
         except: { type: 'string', multiple: true, default: [] },
+        'no-rollback': { type: 'boolean', default: false },
         'allow-dirty': { type: 'boolean', default: false },
       },
     });

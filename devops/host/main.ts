@@ -35,7 +35,7 @@ import {
 import { deleteService } from './pm2.ts';
 import { readReadyz } from './probe.ts';
 import { assembleRelease, type IncomingLayer, prune, type ReleaseParts, receiveLayer } from './receive.ts';
-import { migrate, type Rehearsal, rehearse } from './shadow.ts';
+import { migrate, rehearse, type ToRehearse } from './shadow.ts';
 import { smoke } from './smoke.ts';
 import { noteBad, noteCommitted } from './state.ts';
 import { type ProofOptions, prove, type Switch, switchTo } from './switch.ts';
@@ -63,7 +63,7 @@ const OPEN: Readonly<Record<string, Verb>> = {
 const LEASED: Readonly<Record<string, Verb>> = {
   receive: (layout, layer: IncomingLayer, body) => receiveLayer(layout, layer, body),
   assemble: (layout, parts: ReleaseParts) => assembleRelease(layout, parts),
-  rehearse: (layout, asked: Rehearsal) => rehearse(layout, asked),
+  rehearse: (layout, asked: ToRehearse) => rehearse(layout, asked),
   prove: (layout, asked: ProofOptions) => prove(layout, asked),
   smoke: (layout) => smoke(layout),
   journal: (layout, journal: { deploy: string; text: string }) => keepJournal(layout, journal),

@@ -26,7 +26,7 @@ export interface Rehearsed {
   readonly copiedBytes: number;
 }
 
-export interface Rehearsal {
+export interface ToRehearse {
   /** The name of this host in its environment. */
   readonly host: string;
   readonly release: string;
@@ -42,11 +42,17 @@ const STOPPED_WITHIN_MS = 10_000;
 const LINES_KEPT = 15;
 const DATABASES = ['links.db', 'clicks.db'];
 
-/** Throws HostError `boot_failed` or `unhealthy` with the last lines of the log.  */
+export interface Rehearsal {
+  readonly rehearsed: readonly Rehearsed[];
+  /** Why what runs now did not do on what was migrated; null: it did, or there is nothing. */
+  readonly noWayBack: Pick<HostError, 'message' | 'evidence'> | null;
+}
+
+/** Throws HostError `boot_failed` or `unhealthy` of the new release, with the last lines of the log.  */
 export async function rehearse(
   layout: Layout,
-  { host, release, before, variables }: Rehearsal,
-): Promise<Rehearsed[]> {
+  { host, release, before, variables }: ToRehearse,
+): Promise<Rehearsal> {
   // What was left behind by one whose host or deploy was ended.
   rmSync(layout.shadow, { recursive: true, force: true });
   const folder = join(layout.shadow, randomBytes(6).toString('hex'));
@@ -64,12 +70,18 @@ export async function rehearse(
     const migrating = { ...copies, MIGRATE: 'auto' };
     if (scratch !== null && before !== null) await migrate(layout, before, migrating);
     await migrate(layout, release, migrating);
-    const rehearsed: Rehearsed[] = [];
-    for (const one of before === null ? [release] : [release, before]) {
+    const tryOne = async (one: string): Promise<Rehearsed> => {
       const readyMs = await tryOut(layout, { release: one, variables: copies });
-      rehearsed.push({ release: one, readyMs, copiedBytes });
+      return { release: one, readyMs, copiedBytes };
+    };
+    const rehearsed = [await tryOne(release)];
+    if (before === null) return { rehearsed, noWayBack: null };
+    try {
+      return { rehearsed: [...rehearsed, await tryOne(before)], noWayBack: null };
+    } catch (error) {
+      if (!(error instanceof HostError)) throw error;
+      return { rehearsed, noWayBack: { message: error.message, evidence: error.evidence } };
     }
-    return rehearsed;
   } finally {
     rmSync(folder, { recursive: true, force: true });
     await scratch?.drop();

@@ -22,6 +22,30 @@ const variables = z.record(
 const share = z.string().regex(/^(?:[1-9]\d?|100)%$/, 'expected a number of hosts, or a share such as 50%');
 const batch = z.union([z.int().min(1), share]);
 
+const time = z.string().regex(/^(?:[01]\d|2[0-3]):[0-5]\d$/, 'expected a time such as 08:30');
+
+/** When deploys may begin; a rollback may at any time. */
+const window = z.strictObject({
+  days: z
+    .array(z.enum(['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun']))
+    .min(1)
+    .default(['mon', 'tue', 'wed', 'thu', 'fri']),
+  from: time,
+  to: time,
+  zone: z.string().refine(isZone, 'expected a time zone such as Europe/Lisbon').default('UTC'),
+});
+export type Window = z.output<typeof window>;
+
+function isZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return true;
+  } catch {
+    // RangeError: there is no such zone.
+    return false;
+  }
+}
+
 const common = {
   /** Variables of the service (README, Configuration). */
   service: variables.default({}),
@@ -40,6 +64,11 @@ const common = {
       free_mb_min: z.int().min(0).default(500),
       /** Of the last minute, for each processor. */
       load_max: z.number().positive().default(4),
+      /** How far the clock of a host may be from the one here. */
+      clock_skew_ms_max: z.int().min(0).default(5000),
+      /** The environment of which every host has to have committed a release before it may come here. */
+      staged_in: name.optional(),
+      window: window.optional(),
     })
     .prefault({}),
 };

@@ -5,9 +5,11 @@ import type { Journal } from '../audit/journal.ts';
 import type { Drained } from '../host/drain.ts';
 import type { HostFacts } from '../host/inspect.ts';
 import type { Readyz } from '../host/probe.ts';
-import type { Rehearsed } from '../host/shadow.ts';
+import type { Rehearsal } from '../host/shadow.ts';
 import type { Proof } from '../host/switch.ts';
 import type { Manifest } from '../manifest/schema.ts';
+import type { Facts, Gate, Policies } from '../policy/decide.ts';
+import { factsToBegin, factsToSwitch } from '../policy/facts.ts';
 import type { Archive } from '../release/archive.ts';
 import type { Release } from '../release/build-release.ts';
 import { type HostClient, HostFailure } from '../remote/host-client.ts';
@@ -17,13 +19,24 @@ import { type DeployRecord, readOldPid } from './record.ts';
 export interface ActionDeps {
   readonly deploy: string;
   readonly nonce: string;
+  /** Who deploys. */
+  readonly holder: string;
+  /** The name of the environment. */
+  readonly environment: string;
   readonly manifest: Manifest;
   /** What is rolled out. */
-  readonly release: Pick<Release, 'id' | 'platform' | 'arch'> & Partial<Pick<Release, 'modules' | 'app'>>;
+  readonly release: Pick<Release, 'id' | 'platform' | 'arch' | 'isDirty'> &
+    Partial<Pick<Release, 'modules' | 'app'>>;
+  readonly isRollback: boolean;
+  /** Whether every host of `deploy.staged_in` has committed it. */
+  readonly ranInStaging: boolean;
+  /** Somebody has said aloud that there need be no way back. */
+  readonly isRollbackWaived: boolean;
+  readonly policies: Pick<Policies, 'decide'>;
   readonly clients: ReadonlyMap<string, HostClient>;
   /** Each host before this deploy. */
   readonly before: DeployRecord['before'];
-  readonly journal: Pick<Journal, 'entries'>;
+  readonly journal: Pick<Journal, 'append' | 'entries'>;
   /** So many other hosts are ready while one is changed. */
   readonly floor: number;
   /** The variables of the service, with secrets. */
@@ -35,20 +48,44 @@ const FLOOR_WITHIN_MS = 15_000;
 const MB = 1024 * 1024;
 
 export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown> {
-  const { deploy, nonce, manifest, release, clients, before, journal, floor, variables } = deps;
+  const { deploy, nonce, holder, manifest, release, clients, before, journal, floor, variables } = deps;
+  const { policies, isRollbackWaived } = deps;
   const reasonsBefore = (host: string): readonly string[] => before[host]?.reasons ?? [];
+
+  /** Throws HostFailure `refused` with what the policies say. */
+  function obey(client: HostClient, gate: Gate, facts: Facts, evidence: readonly string[] = []): void {
+    const decision = policies.decide({ gate, person: holder, host: client.name, facts });
+    journal.append({ type: 'decision', host: client.name, detail: decision });
+    if (decision.isAllowed) return;
+    const message = decision.refusals.map(({ policy, reason }) => `${reason} (policy ${policy})`).join(' ');
+    throw new HostFailure(client.name, { code: 'refused', message, evidence });
+  }
 
   async function preflight(client: HostClient): Promise<unknown> {
     const facts = await client.call<HostFacts>('inspect');
-    const faults = findFaults(manifest, release, facts);
-    if (faults.length > 0)
-      throw new HostFailure(client.name, { code: 'refused', message: faults.join(' '), evidence: [] });
+    obey(client, 'begin', factsToBegin({ ...deps, hosts: clients.size, host: facts, nowMs: Date.now() }));
     return {
       freeMb: Math.round(facts.freeBytes / MB),
       load: facts.load,
       glibc: facts.glibc,
       node: facts.node,
     };
+  }
+
+  async function rehearse(client: HostClient): Promise<unknown> {
+    const current = before[client.name]?.current ?? null;
+    // Who goes back wants to leave what runs now, which may be broken.
+    const isNeeded = !deps.isRollback && current !== null && current !== release.id;
+    const { rehearsed, noWayBack } = await client.call<Rehearsal>('rehearse', {
+      host: client.name,
+      release: release.id,
+      before: isNeeded ? current : null,
+      variables,
+    });
+    const rollback = { isNeeded, isReady: noWayBack === null, isWaived: isRollbackWaived };
+    const evidence = noWayBack === null ? [] : [noWayBack.message, ...noWayBack.evidence];
+    obey(client, 'switch', factsToSwitch({ ...deps, hosts: clients.size, rollback }), evidence);
+    return rehearsed;
   }
 
   async function upload(client: HostClient): Promise<unknown> {
@@ -81,15 +118,7 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
   const ACTIONS: Readonly<Record<Action, (client: HostClient, step: Step) => Promise<unknown>>> = {
     preflight,
     upload,
-    async rehearse(client) {
-      const current = before[client.name]?.current ?? null;
-      return client.call<Rehearsed[]>('rehearse', {
-        host: client.name,
-        release: release.id,
-        before: current === release.id ? null : current,
-        variables,
-      });
-    },
+    rehearse,
     configure: (client) => client.call('configure', { deploy, variables }),
     restore: (client) => client.call('restore', { deploy }),
     remove: (client) => client.call('remove'),
@@ -133,22 +162,4 @@ function isServing(readyz: Readyz | null): boolean {
 
 function send(client: HostClient, { id, sha256, file }: Archive): Promise<void> {
   return client.call('receive', { id, sha256 }, createReadStream(file));
-}
-
-/** Sentences. Facts that a policy is asked about are among them until there are policies. */
-function findFaults(manifest: Manifest, release: ActionDeps['release'], facts: HostFacts): string[] {
-  const { free_mb_min: freeMin, load_max: loadMax } = manifest.deploy;
-  const freeMb = Math.floor(facts.freeBytes / MB);
-  return [
-    facts.platform !== release.platform || facts.arch !== release.arch
-      ? `It is ${facts.platform} on ${facts.arch}, and the release is for ${release.platform} on ${release.arch}.`
-      : null,
-    freeMb < freeMin ? `${freeMb} MB of disk are free, and deploy.free_mb_min is ${freeMin}.` : null,
-    facts.load > loadMax
-      ? `Its load is ${facts.load.toFixed(1)} for each processor, and deploy.load_max is ${loadMax}.`
-      : null,
-    facts.state.bad[release.id] === undefined
-      ? null
-      : `${release.id} is marked bad there: ${facts.state.bad[release.id]}.`,
-  ].filter((fault) => fault !== null);
 }

@@ -5,6 +5,7 @@
 import type { Journal } from '../audit/journal.ts';
 import type { Manifest } from '../manifest/schema.ts';
 import type { Reporter } from '../output/reporter.ts';
+import type { Policies } from '../policy/decide.ts';
 import { type HostClient, HostFailure } from '../remote/host-client.ts';
 import { type ActionDeps, createActions } from './actions.ts';
 import { type EngineEvent, type Outcome, runStages, type StepFailure } from './engine.ts';
@@ -29,6 +30,7 @@ export interface DeployOptions {
   readonly release: ActionDeps['release'];
   readonly clients: ReadonlyMap<string, HostClient>;
   readonly variables: Readonly<Record<string, string>>;
+  readonly policies: Pick<Policies, 'decide'>;
   /** Of this deploy: empty, or what it came to before it was interrupted. */
   readonly journal: Journal;
   readonly reporter: Reporter;

@@ -11,7 +11,17 @@ export interface DeployRecord {
   /** Who began it. */
   readonly holder: string;
   readonly nonce: string;
-  readonly release: { readonly id: string; readonly platform: string; readonly arch: string };
+  /** Of the environment. */
+  readonly environment: string;
+  readonly release: {
+    readonly id: string;
+    readonly platform: string;
+    readonly arch: string;
+    readonly isDirty: boolean;
+  };
+  readonly isRollback: boolean;
+  readonly ranInStaging: boolean;
+  readonly isRollbackWaived: boolean;
   readonly plan: Plan;
   /** Each host before it. */
   readonly before: Readonly<Record<string, HostBefore>>;

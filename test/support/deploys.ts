@@ -9,6 +9,7 @@ import type { Test } from 'tap';
 import { openJournal } from '../../devops/audit/journal.ts';
 import type { Manifest } from '../../devops/manifest/schema.ts';
 import { createTextReporter } from '../../devops/output/reporter.ts';
+import { loadPolicies } from '../../devops/policy/decide.ts';
 import { type Archive, archiveOnce } from '../../devops/release/archive.ts';
 import { buildTool } from '../../devops/release/tool.ts';
 import type { HostClient } from '../../devops/remote/host-client.ts';
@@ -60,13 +61,17 @@ export async function runTestDeploy(given: TestDeploy): Promise<number> {
   const { manifest, clients, deploy, app } = given;
   const facts = await survey(clients, { base: null, onNote: () => undefined });
   const release = given.release ?? findRollbackTarget([...facts.values()]);
-  const built = { id: release, platform: process.platform, arch: process.arch };
+  const built = { id: release, platform: process.platform, arch: process.arch, isDirty: false };
   return runDeploy({
     ...optionsOf(given),
     record: {
       deploy,
       holder: 'somebody@laptop',
       nonce: `nonce-of-${deploy}`,
+      environment: 'test',
+      isRollback: given.release === null,
+      ranInStaging: false,
+      isRollbackWaived: false,
       release: built,
       plan: planFor({ manifest, release, names: clients.keys(), facts, isRollback: given.release === null }),
       before: noteBefore(facts),
@@ -89,6 +94,7 @@ function optionsOf({ manifest, clients, variables, journal, onText, onLine }: Te
     manifest,
     clients,
     variables,
+    policies: loadPolicies('devops/policies'),
     journal: openJournal(journal, { nowMs: Date.now, ...(onLine !== undefined && { onLine }) }),
     reporter: createTextReporter({ write: onText, nowMs: Date.now, environment: 'test' }),
     isInterrupted: () => false,

@@ -25,6 +25,7 @@ t.test('what is not said has a careful default', async (t) => {
       stable_seconds: 2,
       free_mb_min: 500,
       load_max: 4,
+      clock_skew_ms_max: 5000,
     },
   });
 });

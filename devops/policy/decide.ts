@@ -1,0 +1,119 @@
+/**
+ * Asks the policies (policies/*.cedar) whether a deploy may go on. They stand outside of the tool: it collects facts, asks, obeys, and
+ * says what they say. Whatever is amiss with a policy or a fact is a refusal, since Cedar skips a policy that it cannot evaluate.
+ */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import * as cedar from '@cedar-policy/cedar-wasm/nodejs';
+
+/** Where in a deploy is asked; policies/facts.cedarschema says what is known there. */
+export type Gate = 'begin' | 'switch';
+
+export interface Question {
+  readonly gate: Gate;
+  /** Who deploys. */
+  readonly person: string;
+  readonly host: string;
+  readonly facts: Facts;
+}
+
+export type Facts = { readonly [name: string]: boolean | number | string | Facts };
+
+export interface Decision {
+  readonly gate: Gate;
+  readonly host: string;
+  readonly isAllowed: boolean;
+  /** Each with the policy that says it. */
+  readonly refusals: readonly Refusal[];
+  readonly facts: Facts;
+}
+
+export interface Refusal {
+  readonly policy: string;
+  readonly reason: string;
+}
+
+export interface Policies {
+  /** Their names. */
+  readonly names: readonly string[];
+  decide(question: Question): Decision;
+}
+
+export class PolicyError extends Error {
+  override name = 'PolicyError';
+}
+
+/** A policy is a file, and its name is that of the file. Throws PolicyError with every fault of all of them. */
+export function loadPolicies(folder: string): Policies {
+  const texts = Object.fromEntries(
+    readdirSync(folder)
+      .filter((name) => name.endsWith('.cedar'))
+      .sort()
+      .map((name) => [basename(name, '.cedar'), readFileSync(join(folder, name), 'utf8')]),
+  );
+  const schema = readFileSync(join(folder, 'facts.cedarschema'), 'utf8');
+  validate(texts, schema);
+  const reasons = new Map(Object.entries(texts).map(([name, text]) => [name, readReason(text)]));
+  const refusal = (policy: string, facts: Facts): Refusal => ({
+    policy,
+    reason: fill(reasons.get(policy) ?? `${policy} forbids it.`, facts),
+  });
+
+  return {
+    names: Object.keys(texts),
+    decide({ gate, person, host, facts }) {
+      const answer = cedar.isAuthorized({
+        principal: { type: 'Person', id: person },
+        action: { type: 'Action', id: gate },
+        resource: { type: 'Host', id: host },
+        context: facts as cedar.Context,
+        schema,
+        validateRequest: true,
+        policies: { staticPolicies: texts },
+        entities: [],
+      });
+      if (answer.type === 'failure') {
+        const message = answer.errors.map((error) => error.message).join('; ');
+        throw new PolicyError(`The facts for ${gate} cannot be judged: ${message}`);
+      }
+      const { decision, diagnostics } = answer.response;
+      const faults = diagnostics.errors.map(({ policyId, error }) => ({
+        policy: policyId,
+        reason: `${policyId} cannot be evaluated: ${error.message}`,
+      }));
+      const isAllowed = decision === 'allow' && faults.length === 0;
+      const forbidding = decision === 'allow' ? [] : diagnostics.reason;
+      const refusals = [...forbidding.map((policy) => refusal(policy, facts)), ...faults];
+      return { gate, host, isAllowed, refusals, facts };
+    },
+  };
+}
+
+function validate(staticPolicies: Record<string, string>, schema: string): void {
+  const answer = cedar.validate({
+    schema,
+    policies: { staticPolicies },
+    validationSettings: { mode: 'strict' },
+  });
+  const faults =
+    answer.type === 'failure'
+      ? answer.errors.map(({ message, help }) => `  ${message}${help === null ? '' : ` (${help})`}`)
+      : answer.validationErrors.map(({ policyId, error }) => `  ${policyId}: ${error.message}`);
+  if (faults.length > 0) throw new PolicyError(`The policies cannot be used:\n${faults.join('\n')}`);
+}
+
+/** Of the annotation `@reason`; undefined: it has none. */
+function readReason(text: string): string | undefined {
+  const parsed = cedar.policyToJson(text);
+  return parsed.type === 'success' ? (parsed.json.annotations?.reason ?? undefined) : undefined;
+}
+
+/** `{host.free_mb}` becomes the fact. */
+function fill(reason: string, facts: Facts): string {
+  return reason.replace(/\{([\w.]+)\}/g, (name, path: string) => {
+    let value: Facts[string] | undefined = facts;
+    for (const part of path.split('.')) value = typeof value === 'object' ? value[part] : undefined;
+    return value === undefined || typeof value === 'object' ? name : String(value);
+  });
+}

@@ -1,0 +1,73 @@
+// `npm run policy -- --env staging`: what the policies would say of a deploy now, host by host. Asks, and changes nothing.
+import { hostname, userInfo } from 'node:os';
+import { parseArgs } from 'node:util';
+import { connect } from '../devops/inventory/connect.ts';
+import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
+import { type Decision, type Facts, loadPolicies, PolicyError } from '../devops/policy/decide.ts';
+import { type BeginFacts, factsToBegin } from '../devops/policy/facts.ts';
+import { buildTool } from '../devops/release/tool.ts';
+import { EXIT } from '../devops/roll/deploy.ts';
+import { survey, UnreachableError } from '../devops/roll/survey.ts';
+import { CACHE, ENVIRONMENTS, HOST_PROGRAM, POLICIES } from './deploy-places.ts';
+
+const { values } = parseArgs({
+  options: {
+    env: { type: 'string' },
+    release: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
+});
+process.exitCode = await main().catch((error: unknown) => {
+  if (
+    !(error instanceof ManifestError || error instanceof PolicyError || error instanceof UnreachableError)
+  ) {
+    throw error;
+  }
+  console.error(error.message);
+  return EXIT.usage;
+});
+
+async function main(): Promise<number> {
+  const environment = values.env ?? '';
+  const manifest = readManifest(ENVIRONMENTS, environment);
+  const policies = loadPolicies(POLICIES);
+  const tool = await buildTool(CACHE, HOST_PROGRAM);
+  const { clients, close } = connect({ manifest, tool, variables: process.env });
+  try {
+    const facts = await survey(clients, { base: null, onNote: () => undefined });
+    const person = `${userInfo().username}@${hostname()}`;
+    const decisions = [...facts].map(([name, host]) => {
+      const given = { environment, manifest, hosts: clients.size, host };
+      return policies.decide({ gate: 'begin', person, host: name, facts: factsNow(given) });
+    });
+    show(policies.names, decisions);
+    return decisions.every(({ isAllowed }) => isAllowed) ? EXIT.done : EXIT.refused;
+  } finally {
+    await close();
+  }
+}
+
+/** Of the release that was named, or of what runs. */
+function factsNow(given: Pick<BeginFacts, 'environment' | 'manifest' | 'hosts' | 'host'>): Facts {
+  const id = values.release ?? given.host.current ?? 'nothing';
+  return factsToBegin({
+    ...given,
+    release: { id, platform: process.platform, arch: process.arch, isDirty: id.includes('-dirty-') },
+    isRollback: false,
+    ranInStaging: false,
+    variables: given.manifest.service,
+    nowMs: Date.now(),
+  });
+}
+
+function show(names: readonly string[], decisions: readonly Decision[]): void {
+  if (values.json) {
+    console.log(JSON.stringify(decisions, null, 2));
+    return;
+  }
+  console.log(`${names.length} policies: ${names.join(', ')}\n`);
+  for (const { host, isAllowed, refusals } of decisions) {
+    console.log(`${isAllowed ? '✓' : '✗'} ${host}  ${isAllowed ? 'a deploy may begin' : 'refused'}`);
+    for (const { policy, reason } of refusals) console.log(`    ${policy}: ${reason}`);
+  }
+}
