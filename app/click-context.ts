@@ -137,7 +137,7 @@ export function createClickContext(deps: ClickContextDeps): ClickContext {
     readLedger: ledger.read,
     purge: forAll(
       'purge',
-      createPurger({ purgedLinks: store.purgedLinks, tiers: store.tiers, folder, pacer }),
+      createPurger({ purgedLinks: store.purgedLinks, tiers: store.tiers, folder, pacer, clock }),
     ),
     onRecounted: (recount) =>
       recount.drift === 0

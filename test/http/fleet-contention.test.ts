@@ -4,7 +4,7 @@ import pg from 'pg';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../app/kernel/clock.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
-import { type HttpService, type LinkBody, startHttp } from '../support/http.ts';
+import { type HttpService, type LinkBody, makeLink, startHttp } from '../support/http.ts';
 import { startPostgres } from '../support/postgres.ts';
 import { IS_PROOF } from '../support/property.ts';
 import { requireCommand } from '../support/requirement.ts';
@@ -26,6 +26,8 @@ const KEYS = ['hot', 'one', 'two', 'three'];
 const EDITORS = 12;
 const REQUESTS = IS_PROOF ? 5000 : 600;
 const AGREED_WITHIN_MS = 5000;
+/** A purge gives way to redirects, and takes about 0.15 s a link beside them. */
+const PURGED_WITHIN_MS = IS_PROOF ? 120_000 : 20_000;
 /** What may be answered to whom others get in the way of. */
 const STATUSES: Readonly<Record<Kind, readonly number[]>> = {
   put: [200, 201, 409, 412],
@@ -326,7 +328,24 @@ async function main(): Promise<void> {
     await until(
       'the clicks of what was purged are gone',
       async () => (await countClicksOf(url, purged)) === 0,
+      PURGED_WITHIN_MS,
     );
+  });
+
+  await t.test('clicks on a host that did not know of a purge yet are purged too', async (t) => {
+    const url = await server.createDatabase(t);
+    const start = () => startHttp(t, { env: { DATABASE_URL: url }, clock: REAL_CLOCK });
+    const [one, other] = [await start(), await start()];
+    const ids: number[] = [];
+    for (const key of KEYS) {
+      const { id } = await makeLink(one.ask, { key, url: 'https://example.com/' });
+      ids.push(id);
+      const follow = () => other.ask('GET', `/${key}`, { key: null, headers: BROWSER });
+      await until('the other host knows it', async () => (await follow()).status === 302);
+      t.equal((await one.ask('DELETE', `/api/v1/links/id:${id}?purge=true`)).status, 204);
+      await until('it is gone there', async () => (await follow()).status === 404);
+    }
+    await until('their clicks are gone', async () => (await countClicksOf(url, ids)) === 0, PURGED_WITHIN_MS);
   });
 }
 
