@@ -8,7 +8,8 @@ import { openJournal } from '../devops/audit/journal.ts';
 import type { HostFacts } from '../devops/host/inspect.ts';
 import { connect } from '../devops/inventory/connect.ts';
 import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
-import { fetchSecrets } from '../devops/manifest/secrets.ts';
+import { fetchReceivers, fetchSecrets } from '../devops/manifest/secrets.ts';
+import { createNotifier, postJson } from '../devops/notify/notify.ts';
 import { createTextReporter, type Reporter } from '../devops/output/reporter.ts';
 import { loadPolicies, PolicyError } from '../devops/policy/decide.ts';
 import type { Archive } from '../devops/release/archive.ts';
@@ -48,9 +49,16 @@ async function main(): Promise<number> {
   });
   const tool = await buildTool(CACHE, HOST_PROGRAM);
   const { root, clients, close } = connect({ manifest, except, tool, variables: process.env });
+  const notifier = createNotifier({
+    receivers: await fetchReceivers(manifest.notify, process.env),
+    post: postJson,
+    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    onFailed: (sentence) => reporter.note(sentence),
+  });
   const given: Given = {
     options,
     tool,
+    tell: notifier.tell,
     journals: journalsOf(environment),
     policies: loadPolicies(POLICIES),
     manifest,
@@ -63,6 +71,7 @@ async function main(): Promise<number> {
     return await (options.resume || options.abort ? goOn(given) : begin(given));
   } finally {
     await close();
+    await notifier.settled();
   }
 }
 

@@ -39,7 +39,7 @@ import { migrate, rehearse, type ToRehearse } from './shadow.ts';
 import { smoke } from './smoke.ts';
 import { noteBad, noteCommitted } from './state.ts';
 import { type ProofOptions, prove, type Switch, switchTo } from './switch.ts';
-import { readTail } from './tail.ts';
+import { type LogPart, readLogs } from './tail.ts';
 
 interface Request {
   readonly root: string;
@@ -55,7 +55,7 @@ const OPEN: Readonly<Record<string, Verb>> = {
   inspect: (layout) => inspect(layout),
   readyz: (layout) => readReadyz(managementPortOf(readServiceEnvironment(layout))),
   environment: (layout) => readServiceEnvironment(layout),
-  logs: (layout, { lines }: { lines: number }) => readTail(layout, lines),
+  logs: (layout, asked: { lines: number; after: LogPart['at'] | null }) => readLogs(layout, asked),
   acquire: (layout, asked: Pick<Lease, 'deploy' | 'holder' | 'doing'>) => acquireLease(layout, asked),
 };
 

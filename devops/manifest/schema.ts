@@ -11,6 +11,8 @@ const secret = z.union([
   z.strictObject({ env: z.string().min(1) }),
   z.strictObject({ file: z.string().min(1) }),
   z.strictObject({ command: z.array(z.string()).min(1) }),
+  /** A file encrypted with age, of `NAME=value` lines. */
+  z.strictObject({ age: z.string().min(1) }),
 ]);
 
 const variables = z.record(
@@ -50,6 +52,10 @@ const common = {
   /** Variables of the service (README, Configuration). */
   service: variables.default({}),
   secrets: z.record(z.string(), secret).default({}),
+  /** Who is told of a deploy, by the address of a webhook. */
+  notify: z
+    .array(z.union([z.strictObject({ slack: secret }), z.strictObject({ webhook: secret })]))
+    .default([]),
   deploy: z
     .strictObject({
       /** How many hosts are changed together: the canary first. */

@@ -3,19 +3,24 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
+import type { Receiver } from '../notify/notify.ts';
+import { findIdentities, readAgeFile } from './age-file.ts';
 import { ManifestError } from './read-manifest.ts';
 import type { Manifest } from './schema.ts';
 
+type Variables = Readonly<Record<string, string | undefined>>;
+type Source = Manifest['secrets'][string];
+
 /** Throws ManifestError that names each secret that cannot be had, and none of their values. */
 export async function fetchSecrets(
-  secrets: Manifest['secrets'],
-  variables: Readonly<Record<string, string | undefined>>,
+  secrets: Readonly<Record<string, Source>>,
+  variables: Variables,
 ): Promise<Record<string, string>> {
   const faults: string[] = [];
   const values: Record<string, string> = {};
   for (const [name, source] of Object.entries(secrets)) {
     try {
-      values[name] = await fetchSecret(source, variables);
+      values[name] = await fetchSecret(name, source, variables);
     } catch (error) {
       faults.push(`  secrets.${name}: ${(error as Error).message}`);
     }
@@ -24,17 +29,34 @@ export async function fetchSecrets(
   return values;
 }
 
-async function fetchSecret(
-  source: Manifest['secrets'][string],
-  variables: Readonly<Record<string, string | undefined>>,
-): Promise<string> {
+/** Throws ManifestError, as `fetchSecrets`. */
+export async function fetchReceivers(notify: Manifest['notify'], variables: Variables): Promise<Receiver[]> {
+  const sources = Object.fromEntries(
+    notify.map((one, index) => [`notify.${index}`, 'slack' in one ? one.slack : one.webhook]),
+  );
+  const urls = await fetchSecrets(sources, variables);
+  return notify.map((one, index) => ({
+    kind: 'slack' in one ? 'slack' : 'webhook',
+    url: urls[`notify.${index}`] as string,
+  }));
+}
+
+async function fetchSecret(name: string, source: Source, variables: Variables): Promise<string> {
   if ('env' in source) {
     const value = variables[source.env];
     if (value === undefined || value === '') throw new Error(`the variable ${source.env} is not set here`);
     return value;
   }
   if ('file' in source) return readFileSync(source.file, 'utf8').trim();
-  const [command, ...args] = source.command as [string, ...string[]];
+  if ('age' in source) {
+    const value = (await readAgeFile(source.age, findIdentities(variables)))[name];
+    if (value === undefined) throw new Error(`${source.age} has no ${name}`);
+    return value;
+  }
+  return runCommand(source.command as [string, ...string[]]);
+}
+
+async function runCommand([command, ...args]: [string, ...string[]]): Promise<string> {
   try {
     const { stdout } = await promisify(execFile)(command, args, { timeout: 30_000 });
     return stdout.trim();

@@ -6,7 +6,7 @@
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { Archive } from '../release/archive.ts';
-import { type Transport, TransportError } from '../transport/transport.ts';
+import { type Answer, type Transport, TransportError } from '../transport/transport.ts';
 import { quote } from './quote.ts';
 import { openSession, type Reply, type Session } from './session.ts';
 
@@ -22,6 +22,8 @@ export interface HostClient {
   hasBase(): Promise<boolean>;
   /** Runs a line of shell, for what comes before the host's own program. Throws TransportError with what it said when it fails. */
   run(script: string): Promise<string>;
+  /** Any command, with what it says and how it ends. */
+  exec(argv: readonly string[]): Promise<Answer>;
   /** From now on calls carry this lease. */
   claim(claim: { readonly deploy: string; readonly epoch: number } | null): void;
   close(): Promise<void>;
@@ -139,6 +141,7 @@ export function createHostClient({
       if (code !== 0) throw new TransportError(`${name} said (${code}): ${stderr.trim()}`);
       return stdout;
     },
+    exec: (argv) => transport.run(argv, { timeoutMs: ANSWER_MS }),
     claim(claim) {
       lease = claim;
     },

@@ -4,6 +4,7 @@
 
 import type { Journal } from '../audit/journal.ts';
 import type { Manifest } from '../manifest/schema.ts';
+import type { News, Occasion } from '../notify/notify.ts';
 import type { Reporter } from '../output/reporter.ts';
 import type { Policies } from '../policy/decide.ts';
 import { type HostClient, HostFailure } from '../remote/host-client.ts';
@@ -34,6 +35,8 @@ export interface DeployOptions {
   /** Of this deploy: empty, or what it came to before it was interrupted. */
   readonly journal: Journal;
   readonly reporter: Reporter;
+  /** Tells others what becomes of it. */
+  readonly tell: (news: News) => void;
   readonly isInterrupted: () => boolean;
 }
 
@@ -75,14 +78,33 @@ async function withHosts(options: DeployOptions, work: () => Promise<number>): P
   }
   const beat = setInterval(() => void renewAll(clients.values()), RENEW_EVERY_MS);
   try {
+    options.tell(newsOf(options, 'begun'));
     const code = await work();
     if (code !== EXIT.interrupted) journal.append({ type: 'ended', detail: { code } });
+    options.tell(newsOf(options, OCCASIONS[code] ?? 'failed'));
     return code;
   } finally {
     clearInterval(beat);
     await mirror(options);
     await releaseAll(options);
   }
+}
+
+const OCCASIONS: Readonly<Record<number, Occasion>> = {
+  [EXIT.done]: 'done',
+  [EXIT.undone]: 'undone',
+  [EXIT.mixed]: 'mixed',
+  [EXIT.interrupted]: 'interrupted',
+};
+
+function newsOf({ record, journal, clients }: DeployOptions, occasion: Occasion): News {
+  const failures = journal
+    .entries()
+    .flatMap(({ type, step, detail }) =>
+      type === 'failed' ? [`${step}: ${(detail as { message: string }).message}`] : [],
+    );
+  const { environment, deploy, holder: by, plan } = record;
+  return { occasion, environment, deploy, release: plan.release, by, hosts: [...clients.keys()], failures };
 }
 
 function run(options: DeployOptions, stages: readonly Stage[]): Promise<Outcome> {

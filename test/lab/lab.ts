@@ -154,7 +154,7 @@ function boot(
   const [command, ...args] = [
     ...network.enter,
     // Should who starts it be killed, the host is ended with it.
-    ...['setpriv', '--pdeath-signal', 'KILL', '--'],
+    ...['setpriv', '--pdeathsig', 'KILL', '--'],
     ...['unshare', '--mount', '--uts', '--ipc', '--pid', '--fork', '--kill-child', '--'],
     ...['sh', BOOT, name, folder, `${diskMb}m`],
   ] as [string, ...string[]];

@@ -97,6 +97,7 @@ function optionsOf({ manifest, clients, variables, journal, onText, onLine }: Te
     policies: loadPolicies('devops/policies'),
     journal: openJournal(journal, { nowMs: Date.now, ...(onLine !== undefined && { onLine }) }),
     reporter: createTextReporter({ write: onText, nowMs: Date.now, environment: 'test' }),
+    tell: () => undefined,
     isInterrupted: () => false,
   };
 }

@@ -18,6 +18,7 @@ t.test('what is not said has a careful default', async (t) => {
     ssh: { user: 'fleetlink', port: 22 },
     service: {},
     secrets: {},
+    notify: [],
     deploy: {
       batches: [1, '50%', '100%'],
       floor: '50%',

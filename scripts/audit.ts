@@ -1,0 +1,48 @@
+// `npm run audit -- --env staging`: what deploys from this machine did, as Markdown, the latest last. `--verify` looks only whether each
+// journal holds together.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type Entry, JournalError, readJournal } from '../devops/audit/journal.ts';
+import { reportDeploy } from '../devops/audit/report.ts';
+import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
+import { ENVIRONMENTS, journalsOf } from './deploy-places.ts';
+
+const EXIT = { damaged: 1, usage: 64 };
+const { values } = parseArgs({
+  options: {
+    env: { type: 'string' },
+    deploy: { type: 'string' },
+    last: { type: 'string', default: '10' },
+    verify: { type: 'boolean', default: false },
+  },
+});
+try {
+  readManifest(ENVIRONMENTS, values.env ?? '');
+  const folder = journalsOf(values.env ?? '');
+  const names = (existsSync(folder) ? readdirSync(folder) : [])
+    .filter(
+      (name) => name.endsWith('.jsonl') && (values.deploy === undefined || name === `${values.deploy}.jsonl`),
+    )
+    .sort()
+    .slice(values.verify ? 0 : -Number(values.last));
+  if (names.length === 0) console.log('No deploy was made from here.');
+  for (const name of names) show(name, join(folder, name));
+} catch (error) {
+  if (!(error instanceof ManifestError)) throw error;
+  console.error(error.message);
+  process.exitCode = EXIT.usage;
+}
+
+function show(name: string, path: string): void {
+  let entries: readonly Entry[];
+  try {
+    entries = readJournal(readFileSync(path, 'utf8'));
+  } catch (error) {
+    if (!(error instanceof JournalError)) throw error;
+    console.error(`✗ ${name}: ${error.message}`);
+    process.exitCode = EXIT.damaged;
+    return;
+  }
+  console.log(values.verify ? `✓ ${name}: ${entries.length} lines` : reportDeploy(entries));
+}
