@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 export const ENVIRONMENTS = join(ROOT, 'devops/environments');
+export const EXAMPLE = join(ROOT, 'devops/manifest/example.yaml');
 export const POLICIES = join(ROOT, 'devops/policies');
 /** The program that goes to hosts. */
 export const HOST_PROGRAM = join(ROOT, 'devops/host');

@@ -1,6 +1,7 @@
 // `npm run deploy -- --env staging`: builds a release of what is committed, and rolls the hosts of an environment to it. `--check` shows
 // what would be done and touches nothing.
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -21,11 +22,12 @@ import { findRollbackTarget, RollbackError } from '../devops/roll/find-rollback-
 import { findInterrupted, noteBefore } from '../devops/roll/record.ts';
 import { planFor, survey, UnreachableError } from '../devops/roll/survey.ts';
 import { TransportError } from '../devops/transport/transport.ts';
-import { CACHE, ENVIRONMENTS, HOST_PROGRAM, journalsOf, POLICIES, ROOT } from './deploy-places.ts';
+import { CACHE, ENVIRONMENTS, EXAMPLE, HOST_PROGRAM, journalsOf, POLICIES, ROOT } from './deploy-places.ts';
 
 const TARGET = { platform: process.platform, arch: process.arch };
 const USAGE = `npm run deploy -- --env NAME [--check] [--release ID] [--except HOST] [--allow-dirty] [--no-rollback]
 npm run deploy -- --env NAME --resume | --abort
+npm run deploy -- --print-schema
 npm run rollback -- --env NAME [--check] [--to ID] [--except HOST]`;
 
 process.exitCode = await main().catch((error: unknown) => {
@@ -39,6 +41,10 @@ process.exitCode = await main().catch((error: unknown) => {
 async function main(): Promise<number> {
   const options = readArguments();
   if (options === null) return EXIT.usage;
+  if (options['print-schema']) {
+    process.stdout.write(readFileSync(EXAMPLE, 'utf8'));
+    return EXIT.done;
+  }
   const { env: environment, except } = options;
   const manifest = readManifest(ENVIRONMENTS, environment);
   const secrets = await fetchSecrets(manifest.secrets, process.env);
@@ -216,6 +222,7 @@ function readArguments() {
       options: {
         env: { type: 'string' },
         check: { type: 'boolean', default: false },
+        'print-schema': { type: 'boolean', default: false },
         release: { type: 'string' },
         resume: { type: 'boolean', default: false },
         abort: { type: 'boolean', default: false },
@@ -227,8 +234,10 @@ function readArguments() {
       },
     });
     const { env } = values;
-    if (env === undefined) throw new Error('--env is missing: which environment?');
-    return { ...values, env };
+    if (env === undefined && !values['print-schema']) {
+      throw new Error('--env is missing: which environment?');
+    }
+    return { ...values, env: env ?? '' };
   } catch (error) {
     console.error(`${(error as Error).message}\n${USAGE}`);
     return null;

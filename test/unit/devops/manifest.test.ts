@@ -1,14 +1,36 @@
 // The file of an environment, good and bad.
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import t from 'tap';
+import { z } from 'zod';
 import { parseManifest, readManifest } from '../../../devops/manifest/read-manifest.ts';
+import { manifestSchema } from '../../../devops/manifest/schema.ts';
 import { fetchSecrets } from '../../../devops/manifest/secrets.ts';
 
 const FOLDER = 'devops/environments';
+const EXAMPLE = 'devops/manifest/example.yaml';
 
 t.test('every environment that comes along can be used', async (t) => {
   for (const file of readdirSync(FOLDER)) t.ok(readManifest(FOLDER, file.replace('.yaml', '')), file);
 });
+
+t.test('the example can be used, and shows every name that there is', async (t) => {
+  const text = readFileSync(EXAMPLE, 'utf8');
+  t.match(parseManifest(text, 'example.yaml'), { provider: 'hosts', hosts: { length: 3 } });
+  const told = new Set([...text.matchAll(/\b([a-z_]+):/g)].map(([, name]) => name));
+  const schema = z.toJSONSchema(manifestSchema, { io: 'input', unrepresentable: 'any' });
+  t.same(
+    [...listNames(schema)].filter((name) => !told.has(name)),
+    [],
+  );
+});
+
+/** Of all properties, however deep. */
+function* listNames(schema: unknown): Generator<string> {
+  if (schema === null || typeof schema !== 'object') return;
+  const { properties } = schema as { properties?: object };
+  if (properties !== undefined) yield* Object.keys(properties);
+  for (const part of Object.values(schema)) yield* listNames(part);
+}
 
 t.test('what is not said has a careful default', async (t) => {
   t.same(parseManifest('provider: hosts\nhosts: [{ name: h1, address: 192.0.2.1 }]\n', 'x.yaml'), {
