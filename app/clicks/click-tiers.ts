@@ -29,7 +29,8 @@ export interface ClickTiers {
   purgeLink(linkId: number): Promise<boolean>;
   /** Clicks of links purged up to this change are gone. */
   readPurgedTo(): Promise<number>;
-  writePurgedTo(seq: number): Promise<void>;
+  /** Those behind `afterSeq` are purged up to `seq`. Without effect where others are to be purged meanwhile, as by `purgeAgain`. */
+  writePurgedTo(seq: number, afterSeq: number): Promise<void>;
   /** Those that were purged since the last call are to be purged once more: clicks that waited for the disk come late. */
   purgeAgain(): Promise<void>;
 

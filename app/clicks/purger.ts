@@ -61,7 +61,7 @@ export function createPurger({ purgedLinks, tiers, folder, pacer, clock }: Purge
       await purgeLinks(linkIds, isOver);
       const purgedMs = clock.monotonicMs();
       if (!isOver()) {
-        await tiers.writePurgedTo(seq);
+        await tiers.writePurgedTo(seq, afterSeq);
         later.push(...linkIds.map((linkId) => ({ linkId, purgedMs })));
       }
       await nextTurn();

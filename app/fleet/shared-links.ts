@@ -69,6 +69,8 @@ export function createSharedLookup(deps: SharedLinksDeps): LinkStore['lookup'] {
     // Others may be asked for before it.
     const asked = { resolve, reject, answer: within(answer, { clock, ms: ASK_MS, late: unavailable }) };
     waiting.set(key, asked);
+    // Whoever wants it after that is asked for anew.
+    asked.answer.catch(() => waiting.get(key) === asked && waiting.delete(key));
     if (!isAsking) void askForAll();
     return asked.answer;
   }

@@ -69,12 +69,14 @@ export function createSharedQuotas({
     const limit = { linkId, clicksMax, setBySeq };
     const taking = group.filter(({ quota }) => !quota.isOnlyAsked);
     const asking = group.filter(({ quota }) => quota.isOnlyAsked);
-    await decide(taking, () => book.take(limit, taking.length));
-    await decide(asking, async () => {
-      const used = await book.readUsed(limit);
-      if (used === null) return null;
-      return used < clicksMax ? asking.length : 0;
-    });
+    await Promise.all([
+      decide(taking, () => book.take(limit, taking.length)),
+      decide(asking, async () => {
+        const used = await book.readUsed(limit);
+        if (used === null) return null;
+        return used < clicksMax ? asking.length : 0;
+      }),
+    ]);
   }
 
   /** As many as `ask` says, the others find the limit used up; null: nobody knows. */

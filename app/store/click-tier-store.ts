@@ -44,7 +44,7 @@ export function createClickTierStore({ open, dialect, clock }: ClickTierStoreDep
 
     purgeLink: (linkId) => write((db) => purgeLink(db, dialect, { linkId, rowsMax: ROWS_MAX })),
     readPurgedTo: () => read(readPurgedTo),
-    writePurgedTo: (seq) => write((db) => writeState(db, 'purged_to_seq', seq)),
+    writePurgedTo: (seq, afterSeq) => write((db) => writePurgedTo(db, seq, afterSeq)),
     purgeAgain: () => write(purgeAgain),
 
     removeOldClicks: async (beforeMs) =>
@@ -90,6 +90,10 @@ async function readUse(
 
 async function readPurgedTo(db: Kysely<Tables>): Promise<number> {
   return (await readState(db, 'purged_to_seq')) ?? (await readMadeAt(db));
+}
+
+async function writePurgedTo(db: Kysely<Tables>, seq: number, afterSeq: number): Promise<void> {
+  if ((await readPurgedTo(db)) === afterSeq) await writeState(db, 'purged_to_seq', seq);
 }
 
 /** Links purged before this file was made have no clicks in it. */

@@ -10,14 +10,22 @@ import { join } from 'node:path';
 export interface ScratchSchema {
   /** Where a service finds nothing but this schema. */
   readonly url: string;
+  /** Which schema its tables are of; null: there are none yet. */
+  readVersions(): Promise<Versions>;
   drop(): Promise<void>;
 }
 
+/** By the table that says it. */
+export type Versions = Readonly<Record<string, number | null>>;
+export const STATE_TABLES = ['schema_state', 'click_schema_state'];
+
 interface Client {
   connect(): Promise<void>;
-  query(text: string): Promise<unknown>;
+  query(text: string): Promise<{ readonly rows: readonly Record<string, unknown>[] }>;
   end(): Promise<void>;
 }
+
+type Rows = readonly Record<string, unknown>[];
 
 const ANSWER_MS = 10_000;
 /** Of rehearsals, in this database. */
@@ -31,7 +39,7 @@ export async function openScratchSchema(
   const ours = `fleetlink_rehearsal_${createHash('sha256').update(host).digest('hex').slice(0, 12)}_`;
   // One that goes on after its deploy was ended must not take away another's.
   const schema = `${ours}${randomBytes(6).toString('hex')}`;
-  const ask = (text: string): Promise<void> => askDatabase(databaseUrl, { release, text });
+  const ask = (text: string): Promise<Rows> => askDatabase(databaseUrl, { release, text });
   // The extension where the service itself would put it: in here it would go with the schema, for all. One host after the other, since
   // it may not be made twice at once.
   await ask(`select pg_advisory_xact_lock(${LOCK}); create extension if not exists pg_trgm;
@@ -43,14 +51,29 @@ export async function openScratchSchema(
     create schema ${schema}`);
   const url = new URL(databaseUrl);
   url.searchParams.set('options', `-c search_path=${schema}`);
-  return { url: url.href, drop: () => ask(`drop schema if exists ${schema} cascade`) };
+  return {
+    url: url.href,
+    async readVersions() {
+      const versions: Record<string, number | null> = {};
+      for (const table of STATE_TABLES) {
+        const tables = `select 1 from pg_tables where schemaname = '${schema}' and tablename = '${table}'`;
+        const isThere = (await ask(tables)).length > 0;
+        const [row] = isThere ? await ask(`select version from ${schema}.${table}`) : [];
+        versions[table] = (row?.version as number | undefined) ?? null;
+      }
+      return versions;
+    },
+    async drop() {
+      await ask(`drop schema if exists ${schema} cascade`);
+    },
+  };
 }
 
 /** With the library that the release brings: the host has none of its own. */
 async function askDatabase(
   connectionString: string,
   { release, text }: { readonly release: string; readonly text: string },
-): Promise<void> {
+): Promise<Rows> {
   const { Client } = createRequire(join(release, 'package.json'))('pg') as {
     Client: new (options: object) => Client;
   };
@@ -61,7 +84,7 @@ async function askDatabase(
   });
   await client.connect();
   try {
-    await client.query(text);
+    return (await client.query(text)).rows;
   } finally {
     await client.end();
   }

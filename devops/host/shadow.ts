@@ -17,7 +17,7 @@ import type { Environment } from './environment.ts';
 import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
 import { ask, poll, type Readyz } from './probe.ts';
-import { openScratchSchema, type ScratchSchema } from './scratch-schema.ts';
+import { openScratchSchema, type ScratchSchema, STATE_TABLES, type Versions } from './scratch-schema.ts';
 
 export interface Rehearsed {
   readonly release: string;
@@ -44,6 +44,8 @@ const DATABASES = ['links.db', 'clicks.db'];
 
 export interface Rehearsal {
   readonly rehearsed: readonly Rehearsed[];
+  /** Whether the new release has brought the copy to another schema. */
+  readonly isMigrationNeeded: boolean;
   /** Why what runs now did not do on what was migrated; null: it did, or there is nothing. */
   readonly noWayBack: Pick<HostError, 'message' | 'evidence'> | null;
 }
@@ -69,18 +71,23 @@ export async function rehearse(
     }
     const migrating = { ...copies, MIGRATE: 'auto' };
     if (scratch !== null && before !== null) await migrate(layout, before, migrating);
+    const readVersions = async (): Promise<string> =>
+      JSON.stringify([readCopied(layout, { dataDir, with: release }), await scratch?.readVersions()]);
+    const versionsBefore = await readVersions();
     await migrate(layout, release, migrating);
+    const isMigrationNeeded = (await readVersions()) !== versionsBefore;
     const tryOne = async (one: string): Promise<Rehearsed> => {
       const readyMs = await tryOut(layout, { release: one, variables: copies });
       return { release: one, readyMs, copiedBytes };
     };
     const rehearsed = [await tryOne(release)];
-    if (before === null) return { rehearsed, noWayBack: null };
+    if (before === null) return { rehearsed, isMigrationNeeded, noWayBack: null };
     try {
-      return { rehearsed: [...rehearsed, await tryOne(before)], noWayBack: null };
+      return { rehearsed: [...rehearsed, await tryOne(before)], isMigrationNeeded, noWayBack: null };
     } catch (error) {
       if (!(error instanceof HostError)) throw error;
-      return { rehearsed, noWayBack: { message: error.message, evidence: error.evidence } };
+      const noWayBack = { message: error.message, evidence: error.evidence };
+      return { rehearsed, isMigrationNeeded, noWayBack };
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -108,6 +115,28 @@ function copyDatabases(
     }
   }
   return bytes;
+}
+
+/** Which schema the copies are of. */
+function readCopied(
+  layout: Layout,
+  { dataDir, with: release }: { dataDir: string; with: string },
+): (Versions | null)[] {
+  const Database = createRequire(join(layout.release(release), 'package.json'))('better-sqlite3');
+  return DATABASES.map((name) => {
+    const path = join(dataDir, name);
+    if (!existsSync(path)) return null;
+    const db = new Database(path, { readonly: true });
+    try {
+      const tables = db.prepare('select name from sqlite_schema').pluck().all() as string[];
+      const read = (table: string): number => db.prepare(`select version from ${table}`).pluck().get();
+      return Object.fromEntries(
+        STATE_TABLES.filter((table) => tables.includes(table)).map((table) => [table, read(table)]),
+      );
+    } finally {
+      db.close();
+    }
+  });
 }
 
 /** Brings the schema of databases to what a release needs. Throws HostError `boot_failed` with what it said. */

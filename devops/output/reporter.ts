@@ -130,12 +130,11 @@ function describe(evidence: unknown): string {
     return sentBytes === 0 ? '  nothing to send' : `  ${(sentBytes / 1e6).toFixed(1)} MB sent`;
   if (typeof freeMb === 'number') return `  ${freeMb} MB free`;
   if (typeof readyMs === 'number') return `  ready after ${readyMs} ms`;
-  if (Array.isArray(evidence)) {
-    return evidence
-      .map(
-        (one) =>
-          `  ${(one as { release: string }).release} ready after ${(one as { readyMs: number }).readyMs} ms`,
-      )
+  const { rehearsed, isMigrated } = evidence as Record<string, unknown>;
+  if (isMigrated === false) return '  nothing to migrate';
+  if (Array.isArray(rehearsed)) {
+    return (rehearsed as { release: string; readyMs: number }[])
+      .map((one) => `  ${one.release} ready after ${one.readyMs} ms`)
       .join(',');
   }
   return '';

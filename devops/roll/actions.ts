@@ -14,7 +14,7 @@ import type { Archive } from '../release/archive.ts';
 import type { Release } from '../release/build-release.ts';
 import { type HostClient, HostFailure } from '../remote/host-client.ts';
 import type { Action, Step } from './plan.ts';
-import { type DeployRecord, readOldPid } from './record.ts';
+import { type DeployRecord, readEvidence } from './record.ts';
 
 export interface ActionDeps {
   readonly deploy: string;
@@ -76,7 +76,7 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     const current = before[client.name]?.current ?? null;
     // Who goes back wants to leave what runs now, which may be broken.
     const isNeeded = !deps.isRollback && current !== null && current !== release.id;
-    const { rehearsed, noWayBack } = await client.call<Rehearsal>('rehearse', {
+    const { rehearsed, isMigrationNeeded, noWayBack } = await client.call<Rehearsal>('rehearse', {
       host: client.name,
       release: release.id,
       before: isNeeded ? current : null,
@@ -85,7 +85,7 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     const rollback = { isNeeded, isReady: noWayBack === null, isWaived: isRollbackWaived };
     const evidence = noWayBack === null ? [] : [noWayBack.message, ...noWayBack.evidence];
     obey(client, 'switch', factsToSwitch({ ...deps, hosts: clients.size, rollback }), evidence);
-    return rehearsed;
+    return { rehearsed, isMigrationNeeded };
   }
 
   async function upload(client: HostClient): Promise<unknown> {
@@ -122,7 +122,13 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     configure: (client) => client.call('configure', { deploy, variables }),
     restore: (client) => client.call('restore', { deploy }),
     remove: (client) => client.call('remove'),
-    migrate: (client, step) => client.call('migrate', { release: step.release }),
+    async migrate(client, step) {
+      const { isMigrationNeeded } = readEvidence(journal.entries(), step.id.replace('migrate', 'rehearse'));
+      // The rehearsal has seen that there is nothing to do.
+      if (isMigrationNeeded === false) return { isMigrated: false };
+      await client.call('migrate', { release: step.release });
+      return { isMigrated: true };
+    },
     async drain(client, { others = [] }) {
       await requireFloor(client, others);
       return client.call<Drained>('drain', { withinMs: manifest.deploy.drain_seconds * 1000 });
@@ -133,7 +139,7 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
       client.call<Proof>('prove', {
         release: step.release,
         nonce,
-        oldPid: readOldPid(journal.entries(), step.id.replace('prove', 'switch')),
+        oldPid: readEvidence(journal.entries(), step.id.replace('prove', 'switch')).oldPid ?? null,
         reasonsBefore: reasonsBefore(client.name),
         stableMs: manifest.deploy.stable_seconds * 1000,
       }),

@@ -77,9 +77,16 @@ export function listOpenSteps(entries: readonly Entry[]): string[] {
   return [...open];
 }
 
-/** What the process before the switch was called, by host, as the journal has it. */
-export function readOldPid(entries: readonly Entry[], step: string): number | null {
+/** What steps leave for later ones. */
+export interface Evidence {
+  /** Of a switch: the process that was replaced. */
+  readonly oldPid?: number | null;
+  /** Of a rehearsal. */
+  readonly isMigrationNeeded?: boolean;
+}
+
+/** Of a step that was done; nothing where it was not. */
+export function readEvidence(entries: readonly Entry[], step: string): Evidence {
   const done = entries.findLast((entry) => entry.type === 'done' && entry.step === step);
-  const { evidence } = (done?.detail ?? {}) as { evidence?: { oldPid?: number | null } };
-  return evidence?.oldPid ?? null;
+  return ((done?.detail ?? {}) as { evidence?: Evidence }).evidence ?? {};
 }

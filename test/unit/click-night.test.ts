@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { createBookkeeper } from '../../app/clicks/bookkeeper.ts';
 import { createNight, type Night, type Retention } from '../../app/clicks/night.ts';
+import { createPurger } from '../../app/clicks/purger.ts';
 import { createRecounter, type Recount } from '../../app/clicks/recount.ts';
 import { DAY_MS } from '../../app/clicks/visitor.ts';
 import type { Store } from '../../app/store/store.ts';
@@ -197,6 +198,36 @@ t.test('who loses the lease stops, and who is stopped is not done', async (t) =>
   await night.run(never);
   t.equal(read(dataDir, 'select 1 from clicks').length, 700);
   t.equal(await store.tiers.readNight(), null);
+});
+
+t.test('what is to be purged once more is, also when a purge is under way just then', async (t) => {
+  const dataDir = t.testdir();
+  const clock = createFakeClock(NOW);
+  const { store } = await start(t, dataDir, { clock });
+  const purgedLinks = {
+    async listPurged(afterSeq: number) {
+      // The night comes between.
+      if (afterSeq === 1) await store.tiers.purgeAgain();
+      return afterSeq < 2 ? { linkIds: [1], seq: afterSeq + 1 } : { linkIds: [], seq: afterSeq };
+    },
+  };
+  const purged: number[] = [];
+  const purge = createPurger({
+    purgedLinks,
+    tiers: {
+      ...store.tiers,
+      async purgeLink(linkId) {
+        purged.push(await store.tiers.readPurgedTo());
+        return store.tiers.purgeLink(linkId);
+      },
+    },
+    folder: { foldAll: async () => undefined },
+    pacer: createIdlePacer(clock),
+    clock,
+  });
+  let turns = 0;
+  await purge(() => turns++ > 20);
+  t.same(purged.slice(0, 3), [0, 0, 0], 'from the beginning');
 });
 
 t.test('a process that is gone is not looked at any more, until it is seen again', async (t) => {

@@ -90,7 +90,7 @@ t.test('changes go on behind those up to which purges are done', async (t) => {
   await (await hosts.open()).close();
   await forget(hosts, async ({ links, tiers }) => {
     for (let time = 0; time < 5; time++) await links.apply([[create(`k${time}`)]]);
-    await tiers.writePurgedTo(5);
+    await tiers.writePurgedTo(5, await tiers.readPurgedTo());
   });
   const restored = await hosts.open();
   t.teardown(restored.close);

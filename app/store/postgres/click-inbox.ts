@@ -25,12 +25,15 @@ export function createClickInbox(
 ): ClickInbox {
   const reading = createReading(dialect);
   const deps = { dialect, kindMax, full: new Set<number>() };
+  let mergedInto: number | null = null;
   return {
     readDatabase: () => reading(readDatabase(db)),
     merge: (batch, database) =>
       reading(
         dialect.transaction(db, async (connection) => {
           if ((await readDatabase(connection)) !== database) return false;
+          if (mergedInto !== database) deps.full.clear();
+          mergedInto = database;
           await merge(connection, deps, batch);
           return true;
         }),

@@ -23,9 +23,9 @@ const LOCK_MS = 5000;
 /** What the server itself allows a statement of ours; a client that gives up earlier leaves it running. */
 const STATEMENT_MS = 10_000;
 
-export function createPostgresDialect(lock: WriteLock): Dialect {
+export function createPostgresDialect(lock: WriteLock, { statementMs = STATEMENT_MS } = {}): Dialect {
   // What is read behind the lock has to be as of then, whatever the database does otherwise.
-  const begin = `begin isolation level read committed; set local lock_timeout = ${LOCK_MS}; set local statement_timeout = ${STATEMENT_MS};
+  const begin = `begin isolation level read committed; set local lock_timeout = ${LOCK_MS}; set local statement_timeout = ${statementMs};
     set local idle_in_transaction_session_timeout = ${SILENT_MS};
     select pg_advisory_xact_lock(${LOCK_NUMBERS[lock]})`;
 

@@ -48,6 +48,9 @@ export type Bearing = 'nothing' | 'away' | 'refusing';
 /** Of each host. */
 const POOL = { connectionsMax: 8, connectMs: 2000, answerMs: 12_000 };
 const QUICK_POOL = { connectionsMax: 3, connectMs: 1000, answerMs: 1000 };
+/** A migration may have to write each row of a table. */
+const MIGRATION_MS = 10 * 60_000;
+const MIGRATION_POOL = { connectionsMax: 1, connectMs: 2000, answerMs: MIGRATION_MS };
 /** Questions in a row that went unanswered before nobody asks for a while. */
 const FAILURES_MAX = 3;
 const OPEN_MS = 1000;
@@ -70,14 +73,27 @@ export async function openPostgres({
   const clicks = createPostgresDialect('clicks');
   const name = describeDatabase(url);
   const bare = toKysely(pool);
+  const bringUp = async (): Promise<void> => {
+    const slow = createPool({ url, ...MIGRATION_POOL, onBroken, clock, breaker });
+    const patient = { statementMs: MIGRATION_MS };
+    try {
+      for (const [lock, schema] of [
+        ['links', LINK_SCHEMA],
+        ['clicks', CLICK_SCHEMA],
+      ] as const) {
+        await migrate(toKysely(slow), createPostgresDialect(lock, patient), { mode, schema, name });
+      }
+    } finally {
+      await slow.end();
+    }
+  };
   const prepare = once(async () => {
     if (!mayBeFilled && (await isBeingFilled(bare, links))) {
       throw new StartError(
         `The database ${name} is being filled. Let \`npm run migrate:store\` end first, or empty it.`,
       );
     }
-    await migrate(bare, links, { mode, schema: LINK_SCHEMA, name });
-    await migrate(bare, clicks, { mode, schema: CLICK_SCHEMA, name });
+    await bringUp();
     await makeNumbers(bare, { isHost: !mayBeFilled });
   });
   let lookedAtMs = clock.monotonicMs();

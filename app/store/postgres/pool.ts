@@ -84,9 +84,12 @@ export function createPool({
       // Then it is our own others who are waited for, and each of them tells of the database.
       const isQueued = pool.totalCount >= connectionsMax && pool.idleCount === 0;
       const client = await connect().catch((error: unknown) => {
-        if (isQueued) breaker.gaveUp();
-        else breaker.failed(askedAtMs);
-        throw error;
+        if (!isQueued) {
+          breaker.failed(askedAtMs);
+          throw error;
+        }
+        breaker.gaveUp();
+        throw new AppError('unavailable', BUSY, { cause: error, retryAfterSeconds: 1 });
       });
       let isBroken = false;
       const query = async (text: string, values: readonly unknown[]) => {
@@ -112,6 +115,8 @@ export function createPool({
 }
 
 const UNANSWERED = 'The database does not answer. Known links redirect all the same; try again in a moment.';
+
+const BUSY = 'All connections of this host to the database are in use. Try again in a moment.';
 
 /** Without its password, for sentences. */
 export function describeDatabase(url: string): string {

@@ -89,11 +89,12 @@ export function openSegment(
   segment: JournalSegment,
 ): { readonly id: number; readonly isNew: boolean } {
   const { name, startedAtMs, sequence } = segment;
+  // Those up to its sequence were in a file before this one: none of them waits here.
   const { changes } = connection
     .prepare(
-      'insert into segments (name, started_at_ms, folded_to) values (?, ?, 0) on conflict (name) do nothing',
+      'insert into segments (name, started_at_ms, folded_to, shipped_to) values (?, ?, 0, ?) on conflict (name) do nothing',
     )
-    .run(name, startedAtMs);
+    .run(name, startedAtMs, sequence);
   const isNew = changes === 1;
   if (isNew) segment.storedElsewhere = sequence;
   const find = connection.prepare<[string], number>('select id from segments where name = ?').pluck();
