@@ -92,9 +92,12 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
   const { manifest, clients, reporter } = given;
   const interrupted = findInterrupted(journals);
   if (interrupted !== null) {
-    reporter.note(`deploy ${interrupted.record.deploy} was interrupted; this one takes its place`);
+    const then = options.check ? '--resume or --abort goes on with it' : 'this one takes its place';
+    reporter.note(`deploy ${interrupted.record.deploy} was interrupted; ${then}`);
   }
-  const built = options.rollback ? null : await build(options, reporter);
+  const built = options.rollback ? null : await buildUnlessInterrupted(options, given);
+  if (built === 'interrupted')
+    return end(EXIT.interrupted, 'Interrupted while it was built; nothing was changed.');
   const facts = await survey(clients, {
     base: options.check ? null : (built?.base ?? null),
     onNote: reporter.note,
@@ -153,6 +156,20 @@ async function goOn({ options, tool: _, journals, ...given }: Given): Promise<nu
   });
 }
 
+/** What builds gets the Ctrl-C too, and fails of it. */
+async function buildUnlessInterrupted(
+  options: Options,
+  { reporter, isInterrupted }: Pick<Given, 'reporter' | 'isInterrupted'>,
+): Promise<Release | 'interrupted'> {
+  try {
+    const built = await build(options, reporter);
+    return isInterrupted() ? 'interrupted' : built;
+  } catch (error) {
+    if (isInterrupted()) return 'interrupted';
+    throw error;
+  }
+}
+
 /** One that hosts have; what it was built of is in its name. */
 function toRelease(id: string) {
   return { ...TARGET, id, isDirty: id.includes('-dirty-') };
@@ -208,7 +225,7 @@ function listenForInterrupts(reporter: Reporter): () => boolean {
     interrupts++;
     if (interrupts > 1) process.exit(EXIT.interrupted);
     reporter.note(
-      'the steps that are under way are ended, and then none is begun; Ctrl-C again ends at once',
+      'the steps that are under way are finished, and then none is begun; Ctrl-C again ends at once',
     );
   });
   return () => interrupts > 0;

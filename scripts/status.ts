@@ -36,14 +36,15 @@ interface Row {
   readonly health: string;
   readonly pid: number | null;
   readonly up: string;
-  readonly restarts: number | null;
+  /** By reloads and otherwise. */
+  readonly starts: number | null;
   readonly disk: string;
   readonly load: string;
   readonly lease: string;
 }
 
 async function readRow(client: HostClient): Promise<Row> {
-  const nothing = { release: '–', pid: null, up: '–', restarts: null, disk: '–', load: '–', lease: '–' };
+  const nothing = { release: '–', pid: null, up: '–', starts: null, disk: '–', load: '–', lease: '–' };
   try {
     if (!(await client.hasBase())) return { host: client.name, health: 'not provisioned', ...nothing };
     await client.sendTool();
@@ -62,7 +63,7 @@ function toRow(host: string, facts: HostFacts): Row {
     health: readyz === null ? 'does not answer' : `${readyz.status}${reasons}`,
     pid: service?.pid ?? null,
     up: service === null ? '–' : describeDuration(facts.nowMs - service.startedAtMs),
-    restarts: service?.restarts ?? null,
+    starts: service === null ? null : service.restarts + 1,
     disk: `${(facts.freeBytes / 1e9).toFixed(1)} GB free`,
     load: facts.load.toFixed(2),
     lease: lease === null ? 'free' : `${lease.holder}: ${lease.doing}`,

@@ -29,6 +29,7 @@ import { createNearKeyStore } from './near-keys.ts';
 import { createChangeFeed } from './postgres/change-feed.ts';
 import { createClickInbox } from './postgres/click-inbox.ts';
 import { type Bearing, openPostgres } from './postgres/open-postgres.ts';
+import { describeDatabase } from './postgres/pool.ts';
 import { createQuotaBook } from './postgres/quota-book.ts';
 import { createSharedSalts } from './postgres/shared-salts.ts';
 import { createPurgedLinks } from './purged-links.ts';
@@ -73,15 +74,20 @@ function bearingOf(dataDir: string): Bearing {
 /** Throws StartError with one sentence for the operator. */
 export async function openFleetStore(options: OpenFleetStoreOptions): Promise<Store> {
   const { dataDir, migrate, clock, random, randomBytes, databaseUrl, onTrouble } = options;
-  requireMoved(dataDir);
+  const hasMoved = requireMoved(dataDir);
   const local = createSqliteDialect({ clock, random });
   const shared = await openPostgres({
     url: databaseUrl,
     migrate,
     clock,
     bears: options.needsDatabase ? 'nothing' : bearingOf(dataDir),
+    mayBeEmpty: !hasMoved,
     onBroken: (error) => onTrouble('a connection to the database broke', error),
   });
+  if (shared.failure !== null) {
+    const name = describeDatabase(databaseUrl);
+    onTrouble(`the database ${name} cannot be used yet; it is tried again`, shared.failure);
+  }
   const { db, quick, links: linkDialect, clicks: clickDialect } = shared;
   /** Whatever becomes of it is seen by its age, or tried again. */
   const withinASecond = (work: Promise<void>): Promise<void> =>
@@ -260,13 +266,17 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
   }
 }
 
-/** Clicks of links that only this host knows would be counted for those that have the same ids in the database. */
-function requireMoved(dataDir: string): void {
+/**
+ * Clicks of links that only this host knows would be counted for those that have the same ids in the database. True: it had some, and
+ * they were moved.
+ */
+function requireMoved(dataDir: string): boolean {
   const path = join(dataDir, 'links.db');
-  if (!existsSync(path)) return;
+  if (!existsSync(path)) return false;
   const links = new Database(path, { readonly: true });
   try {
-    if (isMoved(links) || !hasLinks(links)) return;
+    if (!hasLinks(links)) return false;
+    if (isMoved(links)) return true;
   } finally {
     links.close();
   }

@@ -106,7 +106,7 @@ export function createTextReporter({ write, nowMs, environment }: TextReporterOp
         const proof = of('prove')?.evidence ?? {};
         link ??= of('smoke')?.evidence.link;
         write(
-          `${name}  ${from ?? 'nothing'} → ${release}  pid ${proof.oldPid ?? '–'} → ${proof.pid}  ready ${proof.readyMs} ms  restarts ${proof.restarts}  ✓\n`,
+          `${name}  ${from ?? 'nothing'} → ${release}  pid ${proof.oldPid ?? '–'} → ${proof.pid}  ready ${proof.readyMs} ms  ✓\n`,
         );
       }
       write('\n');

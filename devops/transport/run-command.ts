@@ -7,6 +7,8 @@ import { type Readable, Readable as Stream } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Answer, type Pipe, type RunOptions, TransportError } from './transport.ts';
 
+type RunEnvironment = Readonly<Record<string, string>> | undefined;
+
 /** What a host may say: lists of some thousand layers are far below. */
 const OUTPUT_MAX = 16 * 1024 * 1024;
 
@@ -15,7 +17,7 @@ export async function runCommand(
   { input = [], timeoutMs, env }: RunOptions & { readonly env?: Readonly<Record<string, string>> },
 ): Promise<Answer> {
   if (program === undefined) throw new TransportError('There is no command.');
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], ...(env !== undefined && { env }) });
+  const child = start(program, args, env);
   const timer = setTimeout(() => {
     child.kill('SIGKILL');
     // What it started may hold on to them: a shared connection of ssh does until the command at its other end is over.
@@ -46,6 +48,15 @@ export async function runCommand(
   }
 }
 
+function start(program: string, args: readonly string[], env: RunEnvironment) {
+  // Out of the reach of a terminal: Ctrl-C is for us, and what is under way on a host is finished.
+  return spawn(program, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    detached: true,
+    ...(env !== undefined && { env }),
+  });
+}
+
 /** Starts a program and leaves it running: `closed` tells its end. */
 export function openCommand(
   [program, ...args]: readonly string[],
@@ -53,7 +64,7 @@ export function openCommand(
   env?: Readonly<Record<string, string>>,
 ): Pipe {
   if (program === undefined) throw new TransportError('There is no command.');
-  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], ...(env !== undefined && { env }) });
+  const child = start(program, args, env);
   const stderr = collect(child.stderr);
   createInterface({ input: child.stdout }).on('line', onLine);
   // It may end while it is written to, which `closed` tells.

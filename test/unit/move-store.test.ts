@@ -232,9 +232,15 @@ async function main(): Promise<void> {
     await moveStore(toMove(host, url));
     t.equal(await follow(host, 'many'), 503);
     const other = await server.createDatabase(t);
+    await t.rejects(openStore({ dataDir: host.dataDir, databaseUrl: other }), {
+      name: 'StartError',
+      message: /is empty, and the links of this host were moved to one that is not\. Look at DATABASE_URL/,
+    });
     await t.rejects(cancelMove(toCancel(host, other)), { message: /were not moved to this database/ });
     await cancelMove(toCancel(host, url));
-    await cancelMove(toCancel(host, url));
+    await t.rejects(cancelMove(toCancel(host, url)), {
+      message: /were not moved: there is nothing to cancel/,
+    });
     t.equal(await follow(host, 'many'), 302);
     t.equal(await follow(host, 'few'), 302);
     await makeLink(host.ask, { key: 'spring', url: TARGET });
@@ -309,7 +315,7 @@ async function main(): Promise<void> {
     const host = await startHost(t);
     await t.rejects(moveStore(toMove(host, 'postgres://app@127.0.0.1:1/none')), {
       name: 'StartError',
-      message: /cannot be reached/,
+      message: /^The database 127\.0\.0\.1:1\/none cannot be used\. \(connect ECONNREFUSED/,
     });
     const used = await openStore({ dataDir: makeFolder(t), databaseUrl: url });
     await applyForLink(used.links, createAs('autumn'));
@@ -463,7 +469,7 @@ async function main(): Promise<void> {
     });
     await t.rejects(cancelMove(toCancel(host, 'postgres://app@127.0.0.1:1/none')), {
       name: 'StartError',
-      message: /cannot be reached.*add --force/,
+      message: /The database 127\.0\.0\.1:1\/none cannot be used\. .*add --force/,
     });
     t.equal(await follow(host, 'many'), 503);
     await cancelMove(toCancel(host, null, true));

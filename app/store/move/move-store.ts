@@ -26,6 +26,7 @@ import { EVENTS_MAX, followLinks } from './follow-links.ts';
 import {
   freezeLinks,
   giveLimitsBack,
+  isFrozen,
   isMoved,
   listLimits,
   noteEnd,
@@ -34,7 +35,7 @@ import {
   thawLinks,
 } from './freeze.ts';
 import { closeMoveLog, isBeingFilled, openMoveLog } from './move-log.ts';
-import { dropSnapshot, type Snapshot, takeSnapshot } from './snapshot.ts';
+import { dropSnapshot, hasSnapshot, type Snapshot, takeSnapshot } from './snapshot.ts';
 import { insertRows, readShape, type TableShape } from './table-shape.ts';
 
 export interface MoveOptions {
@@ -189,6 +190,9 @@ export async function cancelMove(options: CancelOptions): Promise<void> {
   const closers: (() => unknown)[] = [files.close];
   try {
     closers.push(lockMove(options.dataDir));
+    if (!isFrozen(files.links) && !hasSnapshot(options.dataDir)) {
+      throw new StartError('These files were not moved: there is nothing to cancel.');
+    }
     if (isMoved(files.links) && !options.isForced) await requireUnused(options, files);
     giveLimitsBack(files.clicks);
     files.clicks.exec('update segments set shipped_to = 0, shipped_into = null');
@@ -200,7 +204,7 @@ export async function cancelMove(options: CancelOptions): Promise<void> {
 }
 
 const LOST =
-  'If it is lost for good, add --force: the host then has its links as they were before the move, without what was changed and counted there.';
+  'If it is lost for good, add --force: the host then has its links as they were before the move, without what was changed and counted there. Single clicks of before the move that the host has forgotten since stay counted and are not listed any more.';
 
 /** Throws StartError where the database is another one than that of the move, or a host has worked on it. */
 async function requireUnused({ databaseUrl, clock, onBroken }: CancelOptions, files: Files): Promise<void> {
@@ -215,7 +219,7 @@ async function requireUnused({ databaseUrl, clock, onBroken }: CancelOptions, fi
     await requireMovedTo(shared.db, files);
     if ((await readSharedSeq(shared.db)) > readLastSeq(files.links) || (await hasNumber(shared.db))) {
       throw new StartError(
-        'A host has worked on the shared database since the move: it cannot be undone without losing what was changed and counted there.',
+        'A host has worked on the shared database since the move: start with DATABASE_URL, or add --force and lose what was changed and counted there.',
       );
     }
   } finally {
@@ -280,20 +284,12 @@ function openFiles(dataDir: string): Files {
   };
 }
 
-async function openShared({
+function openShared({
   databaseUrl: url,
   clock,
   onBroken,
 }: Pick<MoveOptions, 'databaseUrl' | 'clock' | 'onBroken'>): Promise<OpenPostgres> {
-  const shared = await openPostgres({ url, migrate: 'auto', clock, onBroken, mayBeFilled: true });
-  try {
-    await sql`select 1`.execute(shared.db);
-    return shared;
-  } catch (error) {
-    await shared.close();
-    const { message } = shared.links.translateError(error) as Error;
-    throw new StartError(message, { cause: error });
-  }
+  return openPostgres({ url, migrate: 'auto', clock, onBroken, mayBeFilled: true, bears: 'nothing' });
 }
 
 function countRows(from: Database.Database, table: string): number {

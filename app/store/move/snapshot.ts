@@ -56,6 +56,11 @@ export async function takeSnapshot(dataDir: string, onBytes: OnBytes): Promise<S
   };
 }
 
+/** Or a part of one. */
+export function hasSnapshot(dataDir: string): boolean {
+  return existsSync(join(dataDir, 'moving'));
+}
+
 /** What is there of one. */
 export function dropSnapshot(dataDir: string): void {
   rmSync(join(dataDir, 'moving'), { recursive: true, force: true });

@@ -20,6 +20,8 @@ export interface OpenPostgres {
   /** The same for what redirects wait for: connections that nothing else has, and an answer within a second or none. */
   readonly quick: Kysely<Tables>;
   readonly breaker: Pick<Breaker, 'state'>;
+  /** Why it could not be used at the start; null: it could. */
+  readonly failure: unknown;
   /** For changes of links. */
   readonly links: Dialect;
   /** For changes of what is counted. */
@@ -37,6 +39,8 @@ export interface OpenPostgresOptions {
   readonly mayBeFilled?: boolean;
   /** Left out: `away`. */
   readonly bears?: Bearing;
+  /** Whether it is one that nobody has used yet. Left out: it may be. */
+  readonly mayBeEmpty?: boolean;
 }
 
 /**
@@ -65,6 +69,7 @@ export async function openPostgres({
   clock,
   mayBeFilled = false,
   bears = 'away',
+  mayBeEmpty = true,
 }: OpenPostgresOptions): Promise<OpenPostgres> {
   const breaker = createBreaker({ clock, failuresMax: FAILURES_MAX, openMs: OPEN_MS });
   const pool = createPool({ url, ...POOL, onBroken, clock, breaker });
@@ -91,6 +96,11 @@ export async function openPostgres({
     if (!mayBeFilled && (await isBeingFilled(bare, links))) {
       throw new StartError(
         `The database ${name} is being filled. Let \`npm run migrate:store\` end first, or empty it.`,
+      );
+    }
+    if (!mayBeEmpty && (await readSchemaState(bare, links, LINK_SCHEMA.stateTable)) === null) {
+      throw new StartError(
+        `The database ${name} is empty, and the links of this host were moved to one that is not. Look at DATABASE_URL.`,
       );
     }
     await bringUp();
@@ -130,15 +140,17 @@ export async function openPostgres({
   const close = async (): Promise<void> => {
     await Promise.all([pool.end(), quickPool.end()]);
   };
+  let failure: unknown = null;
   try {
     await prepare();
   } catch (error) {
+    failure = error;
     if (!isBorne(error, bears)) {
       await close();
       throw error instanceof StartError ? error : new StartError(explain(name, error), { cause: error });
     }
   }
-  return { db: prepared(pool), quick: prepared(quickPool), breaker, links, clicks, close };
+  return { db: prepared(pool), quick: prepared(quickPool), breaker, failure, links, clicks, close };
 }
 
 function isBorne(error: unknown, bears: Bearing): boolean {
