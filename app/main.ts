@@ -95,13 +95,17 @@ async function main(): Promise<void> {
 async function ensureAdminKey(context: Context, dataDir: string): Promise<string | null> {
   const path = resolve(join(dataDir, 'admin-api-key'));
   let made: string | null = null;
+  let isGreeted = false;
   await context.ensureAdminKey((secret) => {
-    if (!isTerminal) writeKeyFile(path, secret);
-    made = secret;
-  });
-  if (made !== null && !isTerminal) {
+    if (isTerminal && !isGreeted) {
+      made = secret;
+      return;
+    }
+    writeKeyFile(path, secret);
     logger.warn({ path }, 'an admin API key was made: read it there and delete the file');
-  }
+  });
+  // From here on it is made once a shared database answers.
+  isGreeted = true;
   return made;
 }
 

@@ -28,12 +28,14 @@ export interface PurgerDeps {
 
 /** Hosts know of a change within five seconds, and ship what they redirected in another one or two. */
 export const AGAIN_AFTER_MS = 10_000;
+/** Purges that are remembered for that. */
+const LATER_MAX = 10_000;
 
 /** Removes what it finds until `isOver`. */
 export type Purger = (isOver: () => boolean) => Promise<void>;
 
 export function createPurger({ purgedLinks, tiers, folder, pacer, clock }: PurgerDeps): Purger {
-  /** Links to purge a second time, in the order of when they were purged. */
+  /** Links to purge a second time, in the order of when they were purged; beyond the bound the night does it. */
   let later: { readonly linkId: number; readonly purgedMs: number }[] = [];
 
   async function purgeLinks(linkIds: readonly number[], isOver: () => boolean): Promise<void> {
@@ -62,7 +64,7 @@ export function createPurger({ purgedLinks, tiers, folder, pacer, clock }: Purge
       const purgedMs = clock.monotonicMs();
       if (!isOver()) {
         await tiers.writePurgedTo(seq, afterSeq);
-        later.push(...linkIds.map((linkId) => ({ linkId, purgedMs })));
+        later = [...later, ...linkIds.map((linkId) => ({ linkId, purgedMs }))].slice(-LATER_MAX);
       }
       await nextTurn();
     }

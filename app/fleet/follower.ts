@@ -39,7 +39,11 @@ export function createFollower({ clock, copy, feed, onOtherHistory }: FollowerDe
   /** Whether its answer reached the end. */
   async function followOnce(askedAtMs: number): Promise<boolean> {
     // Before the question: what this host itself changes meanwhile, its answer need not know.
-    const place = await copy.readPlace();
+    const place = await copy.readPlace().catch(async (error: unknown) => {
+      // It is the copy that cannot be read: whether the database answers is to be known all the same.
+      heard((await feed.readEnd()).of, askedAtMs);
+      throw error;
+    });
     if (place === null) {
       // What was before the end is filled in beside, or asked for key by key.
       const end = await feed.readEnd();

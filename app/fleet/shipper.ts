@@ -27,7 +27,10 @@ export interface ShippedClick extends Click {
 
 /** This host's clicks.db. */
 export interface ClickOutbox {
-  /** What belongs to no database yet belongs to this one from here on. */
+  /**
+   * What this process and those before it have, and belongs to no database yet, belongs to this one from here on. One that has started
+   * since may have another.
+   */
   bindTo(database: number): Promise<void>;
   /** Of what belongs to `database`. Null: everything is shipped. */
   readBatch(database: number): Promise<ClickBatch | null>;
@@ -76,13 +79,15 @@ export function createShipper({ outbox, inbox, pacer, onStranded }: ShipperDeps)
 
   const run = shareRuns(async () => {
     const pause = pacer.begin(() => waiting > 0);
-    // What comes in meanwhile is for the next time, so that this one ends.
-    let left = await outbox.countWaiting();
     database ??= await inbox.readDatabase();
     await outbox.bindTo(database);
+    const elsewhere = await outbox.countStranded(database);
+    strand(elsewhere);
+    // What comes in meanwhile is for the next time, so that this one ends.
+    let left = (await outbox.countWaiting()) - elsewhere;
     while (left > 0) {
       const batch = await outbox.readBatch(database);
-      if (batch === null) break;
+      if (batch === null) return;
       if (!(await inbox.merge(batch, database))) {
         database = null;
         return;
@@ -91,7 +96,6 @@ export function createShipper({ outbox, inbox, pacer, onStranded }: ShipperDeps)
       left -= batch.clicks.length;
       await pause();
     }
-    strand(left > 0 ? await outbox.countStranded(database) : 0);
   });
 
   return {

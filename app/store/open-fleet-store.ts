@@ -140,7 +140,11 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
       onUnordered: (error) => onTrouble('what is followed most cannot be copied first', error),
     });
     const localDialect = reportingTo(clicksDb, local);
-    const outbox = createClickOutbox({ open: clicksDb.database, dialect: localDialect });
+    const outbox = createClickOutbox({
+      open: clicksDb.database,
+      dialect: localDialect,
+      segment: clicksDb.segment,
+    });
     const { ship, shipNow } = createShipper({
       outbox,
       inbox: createClickInbox(db, clickDialect),

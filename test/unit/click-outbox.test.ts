@@ -19,7 +19,7 @@ async function open(t: Test, dataDir: string) {
         quota: null,
       })),
     );
-  const outbox = createClickOutbox({ open: clicks.database, dialect });
+  const outbox = createClickOutbox({ open: clicks.database, dialect, segment: clicks.segment });
   await outbox.bindTo(DATABASE);
   return { clicks, append, outbox };
 }
@@ -82,4 +82,17 @@ t.test('what belongs to another database stays, and what comes later leaves', as
   t.equal(await outbox.readBatch(8), null, 'what is bound stays so');
   t.match(await outbox.readBatch(DATABASE), { clicks: { length: 3 } });
   t.not((await outbox.readBatch(DATABASE))?.segment, clicks.segment().name);
+});
+
+t.test('a process binds itself and those before it, and none that came after it', async (t) => {
+  const dataDir = t.testdir();
+  const before = await open(t, dataDir);
+  const dialect = createSqliteDialect({ clock: systemClock, random: Math.random });
+  const later = await openClicks(t, { dataDir, clock: createFakeClock() });
+  later.journal.append([{ click: clickOn(1, 5), quota: null }]);
+  await before.outbox.bindTo(DATABASE);
+  t.equal(await before.outbox.readBatch(DATABASE), null);
+  const outbox = createClickOutbox({ open: later.database, dialect, segment: later.segment });
+  await outbox.bindTo(8);
+  t.match(await outbox.readBatch(8), { segment: later.segment().name, clicks: { length: 1 } });
 });

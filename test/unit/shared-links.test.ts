@@ -357,6 +357,23 @@ t.test(
   },
 );
 
+t.test('nor where the copy cannot be read', async (t) => {
+  const { clock, copy, database } = start();
+  const follower = createFollower({
+    clock,
+    copy: { ...copy, readPlace: () => Promise.reject(new Error('unreadable')) },
+    feed: database.feed,
+    onOtherHistory: () => t.fail('nothing is known of another one'),
+  });
+  await t.rejects(follower.catchUp(), { message: 'unreadable' });
+  t.equal(follower.silentMs(), 0);
+  t.equal(follower.ageMs(), Number.POSITIVE_INFINITY);
+  database.answerWith(gone);
+  await clock.advance(1000);
+  await t.rejects(follower.catchUp(), { message: 'gone' });
+  t.equal(follower.silentMs(), 1000);
+});
+
 t.test('a database that answers is not called silent where its answer cannot be kept', async (t) => {
   const { clock, database, copy, follower } = start();
   t.equal(follower.silentMs(), Number.POSITIVE_INFINITY);

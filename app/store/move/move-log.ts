@@ -41,9 +41,13 @@ export async function openMoveLog(db: Kysely<Tables>, dialect: Dialect, source: 
     }
     const { rows } = await sql<{ isEmpty: boolean }>`
       select not exists (select 1 from links) and not exists (select 1 from events)
-        and not exists (select 1 from segments) as "isEmpty"`.execute(connection);
+        and not exists (select 1 from segments) and not exists (select 1 from sequences where name = 'database') as "isEmpty"`.execute(
+      connection,
+    );
     if (rows[0]?.isEmpty !== true) {
-      throw new StartError('There are links or clicks in this database already. Move to one that is empty.');
+      throw new StartError(
+        'A host has worked with this database already, or there are links or clicks in it. Move to one that is empty.',
+      );
     }
     await sql`create table ${sql.table(TABLE)} (name text primary key, value text not null)`.execute(
       connection,

@@ -40,7 +40,7 @@ const DATABASE = sql`(select value from sequences where name = 'database')`;
 /**
  * Commits are lost only by a server that takes over from another one or starts again, and by a restored backup, which makes the tables
  * anew. Whoever may ask at all may ask for this, unlike for a timeline; and it finds more: what a crash took away where commits do not
- * wait for the disk. In microseconds, so that it fits a number of JavaScript until 2255.
+ * wait for the disk and the server was started anew (one that only recovers after a backend was killed is not). In microseconds, so that it fits a number of JavaScript until 2255.
  */
 const BEGUN = sql`(select cast(extract(epoch from pg_postmaster_start_time()) * 1000000 as bigint) + cast(tableoid as bigint)
   from sequences where name = 'event')`;

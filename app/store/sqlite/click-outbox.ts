@@ -14,6 +14,8 @@ export interface ClickOutboxDeps {
   /** The file as it is open now. Throws AppError unavailable while there is none. */
   readonly open: () => Pick<OpenDatabase, 'reader' | 'writer'>;
   readonly dialect: Dialect;
+  /** Of this process. */
+  readonly segment: () => { readonly name: string };
 }
 
 /** About 5 ms to read, and to forget. */
@@ -26,12 +28,12 @@ interface Row extends Omit<ShippedClick, 'reason'> {
   readonly reason: number;
 }
 
-export function createClickOutbox({ open, dialect }: ClickOutboxDeps): ClickOutbox {
+export function createClickOutbox({ open, dialect, segment }: ClickOutboxDeps): ClickOutbox {
   const reading = createReading(dialect);
   return {
     bindTo: async (database) => {
       const { reader, writer } = open();
-      if (await reading(hasUnbound(reader))) await reading(bind(writer, database));
+      if (await reading(hasUnbound(reader))) await reading(bind(writer, database, segment().name));
     },
     readBatch: async (database) => reading(readBatch(open().reader, database)),
     forget: async (batch) => reading(dialect.transaction(open().writer, (db) => forget(db, batch))),
@@ -50,11 +52,12 @@ async function hasUnbound(db: Kysely<Tables>): Promise<boolean> {
   return row !== undefined;
 }
 
-async function bind(db: Kysely<Tables>, database: number): Promise<void> {
+async function bind(db: Kysely<Tables>, database: number, own: string): Promise<void> {
   await db
     .updateTable('segments')
     .set({ shipped_into: database })
     .where('shipped_into', 'is', null)
+    .where('id', '<=', (eb) => eb.selectFrom('segments').select('id').where('name', '=', own))
     .execute();
 }
 
