@@ -294,21 +294,20 @@ export async function createContext(
   }
 
   const openApi = createOpenApiRoute(publicRoutes, { baseUrl, version: config.RELEASE_ID });
-  /** Once it was done, each time is over at once. */
+  /** Until it is done. */
   function keepTrying(work: () => Promise<void>): Background {
-    let isDone = false;
-    return startBackground({
+    const trying = startBackground({
       clock,
       everyMs: ADMIN_KEY_EVERY_MS,
       async work() {
-        if (isDone) return;
         await work();
-        isDone = true;
         logger.info('the admin API key is in place');
+        void trying.close();
       },
       onFailed: (err) => logger.info({ err }, 'the admin API key cannot be looked at yet'),
       onRecovered: () => undefined,
     });
+    return trying;
   }
   let keyWork: Background | null = null;
 

@@ -277,6 +277,9 @@ async function main(): Promise<void> {
     t.match((await host.ask('GET', '/readyz')).body, { status: 'degraded', reasons: ['database'] });
     t.equal((await follow(host, 'autumn')).status, 503);
     t.ok(host.log().some(({ msg }) => String(msg).startsWith('the admin API key could not be looked at')));
+    await until('it has tried once more', () =>
+      host.log().some(({ msg }) => msg === 'the admin API key cannot be looked at yet'),
+    );
     await server.start();
     await until('it is ready', async () => {
       const { body } = await host.ask('GET', '/readyz');

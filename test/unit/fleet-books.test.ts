@@ -79,6 +79,14 @@ async function main(server: PostgresServer): Promise<void> {
     t.same(await recount(other, 3), { ...right, missing: 1, drift: 1 });
   });
 
+  await t.test('who is only to migrate is no use without the database', async (t) => {
+    const given = { dataDir: makeFolder(t), databaseUrl: 'postgres://app@127.0.0.1:1/none' };
+    await t.rejects(openStore({ ...given, needsDatabase: true }), {
+      name: 'StartError',
+      message: /The database 127\.0\.0\.1:1\/none cannot be used/,
+    });
+  });
+
   await t.test('clicks go to the database that they were made for, and no other', async (t) => {
     const [url, other] = [await server.createDatabase(t), await server.createDatabase(t)];
     const dataDir = makeFolder(t);

@@ -195,6 +195,22 @@ t.test('a key waits for a second, however many are asked for before it', async (
   t.same(refused, ['a', 'b']);
 });
 
+t.test('a key that waited in vain behind many others is asked for anew', async (t) => {
+  const { lookup, database, clock, follower } = start();
+  await follower.catchUp();
+  database.answerWith(never);
+  // The first one alone, then as many as go together, and one that is left.
+  const keys = ['first', ...Array.from({ length: 500 }, (_, index) => `k${index}`), 'left'];
+  const refused = Promise.all(keys.map((key) => t.rejects(lookup(key) as Promise<unknown>)));
+  await clock.advance(1000);
+  await refused;
+  database.answerWith(async () => undefined);
+  await clock.advance(500);
+  const again = lookup('left') as Promise<unknown>;
+  await clock.advance(500);
+  t.equal(await again, null);
+});
+
 t.test('that nobody has a key is not remembered', async (t) => {
   const { database, follower, lookup } = start();
   await follower.catchUp();
