@@ -217,6 +217,9 @@ function once(work: () => Promise<void>): () => Promise<void> {
 const SENTENCES: Readonly<Record<string, string>> = {
   '28P01': 'refuses the password. Look at DATABASE_URL.',
   '28000': 'refuses the user. Look at DATABASE_URL.',
+  '25006': 'is a standby. Look at DATABASE_URL.',
+  '53300': 'has no connection left for this host. Raise its max_connections, or wait for others to end.',
+  '55000': 'takes no connections now. Look at its ALLOW_CONNECTIONS.',
   '3D000': 'does not exist. Create it, or look at DATABASE_URL.',
   '42501': 'does not let this user make tables. Grant CREATE on the database and its schema.',
 };
