@@ -63,8 +63,9 @@ export interface LinkCopy {
   /** Takes the states that are news. A key whose state is of another history than the copy's is forgotten. */
   write(states: readonly KeyState[], step?: CopyStep): Promise<void>;
   /**
-   * Follows another history from its end on, unless somebody did so since the place `instead` was read. Of another database everything
-   * is forgotten; of the same one states stay until they are known better, or until `forgetUnconfirmed`.
+   * Follows another history, unless somebody did so since the place `instead` was read. Of another database everything is forgotten, and
+   * it is followed from its end on; of the same one it goes on from where it was, if the database still knows of that, and states stay
+   * until they are known better, or until `forgetUnconfirmed`.
    */
   begin(end: FeedEnd, instead: CopyPlace | null): Promise<void>;
   /**

@@ -157,7 +157,7 @@ t.test('of two processes that find another history, one begins anew', async (t) 
   await begin(one, { of: LATER, last: 4 });
   await one.write([], { mark: 'filled_to', of: LATER, from: null, to: 3 });
   await other.begin({ of: LATER, last: 6 }, found);
-  t.match(await other.readPlace(), { run: 2, position: 4 });
+  t.match(await other.readPlace(), { run: 2, position: 0, newest: 4 }, 'and goes on where it was');
   t.equal(await one.readFilledTo(), 3);
 });
 

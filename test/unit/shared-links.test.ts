@@ -46,8 +46,10 @@ function createCopy() {
       place = { ...place, newest, ...(step && { [step.mark]: step.to }) };
     },
     async begin({ of, last }) {
-      if (place?.of.database !== of.database) states.clear();
-      place = { of, run: (place?.run ?? 0) + 1, position: last, newest: last };
+      const isKnown = place?.of.database === of.database;
+      if (!isKnown) states.clear();
+      const position = isKnown ? Math.min(place?.position ?? last, last) : last;
+      place = { of, run: (place?.run ?? 0) + 1, position, newest: last };
     },
     forgetUnconfirmed: async () => null,
   };

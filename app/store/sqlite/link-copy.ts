@@ -111,11 +111,14 @@ export function createLinkCopy({ connection, lookup, clock, random }: LinkCopyDe
     const place = findPlace();
     // Another process of this host was first.
     if (place?.run !== instead?.run) return;
-    if (place?.of.database !== of.database) {
+    let position = last;
+    // Mostly nothing was lost: then what changed since is heard of at once, and not when its turn to be confirmed comes.
+    if (place?.of.database === of.database) position = Math.min(place.position, last);
+    else {
       connection.exec('delete from links');
       tell.run(ALL_KEYS);
     }
-    const marks = { database: of.database, begun: of.begun, position: last, newest: last };
+    const marks = { database: of.database, begun: of.begun, position, newest: last };
     for (const [name, value] of Object.entries(marks)) writeMark.run(name as Mark, value);
     writeMark.run('run', (place?.run ?? 0) + 1);
     forgetMark.run('filled_to');
