@@ -79,6 +79,14 @@ async function main(server: PostgresServer): Promise<void> {
     t.same(await recount(other, 3), { ...right, missing: 1, drift: 1 });
   });
 
+  await t.test('a host that has made no links needs no move', async (t) => {
+    const dataDir = makeFolder(t);
+    await (await openStore({ dataDir })).close();
+    const host = await openStore({ dataDir, databaseUrl: await server.createDatabase(t) });
+    t.equal(await host.links.lookup('autumn'), null);
+    await host.close();
+  });
+
   await t.test('who is only to migrate is no use without the database', async (t) => {
     const given = { dataDir: makeFolder(t), databaseUrl: 'postgres://app@127.0.0.1:1/none' };
     await t.rejects(openStore({ ...given, needsDatabase: true }), {
