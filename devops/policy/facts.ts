@@ -2,17 +2,13 @@
 
 import type { HostFacts } from '../host/inspect.ts';
 import type { Manifest, Window } from '../manifest/schema.ts';
+import type { ReleaseIdentity } from '../release/build-release.ts';
 import type { Facts } from './decide.ts';
 
 export interface BeginFacts {
   readonly environment: string;
   readonly manifest: Manifest;
-  readonly release: {
-    readonly id: string;
-    readonly platform: string;
-    readonly arch: string;
-    readonly isDirty: boolean;
-  };
+  readonly release: ReleaseIdentity;
   readonly isRollback: boolean;
   /** Whether every host of `deploy.staged_in` has committed the release. */
   readonly ranInStaging: boolean;
@@ -55,7 +51,6 @@ export function factsToBegin(given: BeginFacts): Facts {
 
 export interface SwitchFacts {
   readonly environment: string;
-  readonly manifest: Manifest;
   readonly hosts: number;
   readonly variables: Readonly<Record<string, string>>;
   readonly rollback: { readonly isNeeded: boolean; readonly isReady: boolean; readonly isWaived: boolean };

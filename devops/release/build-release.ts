@@ -31,6 +31,9 @@ export interface Release extends Target {
   readonly app: Archive;
 }
 
+/** What is to be known of a release where its layers are not needed. */
+export type ReleaseIdentity = Pick<Release, 'id' | 'platform' | 'arch' | 'isDirty'>;
+
 export interface BuildOptions extends Target {
   /** Where the sources are. */
   readonly repository: string;

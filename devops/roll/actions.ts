@@ -11,7 +11,7 @@ import type { Manifest } from '../manifest/schema.ts';
 import type { Facts, Gate, Policies } from '../policy/decide.ts';
 import { factsToBegin, factsToSwitch } from '../policy/facts.ts';
 import type { Archive } from '../release/archive.ts';
-import type { Release } from '../release/build-release.ts';
+import type { Release, ReleaseIdentity } from '../release/build-release.ts';
 import { type HostClient, HostFailure } from '../remote/host-client.ts';
 import type { Action, Step } from './plan.ts';
 import { type DeployRecord, readEvidence } from './record.ts';
@@ -25,8 +25,7 @@ export interface ActionDeps {
   readonly environment: string;
   readonly manifest: Manifest;
   /** What is rolled out. */
-  readonly release: Pick<Release, 'id' | 'platform' | 'arch' | 'isDirty'> &
-    Partial<Pick<Release, 'modules' | 'app'>>;
+  readonly release: ReleaseIdentity & Partial<Pick<Release, 'modules' | 'app'>>;
   readonly isRollback: boolean;
   /** Whether every host of `deploy.staged_in` has committed it. */
   readonly ranInStaging: boolean;

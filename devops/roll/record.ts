@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Entry, readJournal } from '../audit/journal.ts';
 import type { HostFacts } from '../host/inspect.ts';
+import type { ReleaseIdentity } from '../release/build-release.ts';
 import type { Plan } from './plan.ts';
 
 export interface DeployRecord {
@@ -13,12 +14,7 @@ export interface DeployRecord {
   readonly nonce: string;
   /** Of the environment. */
   readonly environment: string;
-  readonly release: {
-    readonly id: string;
-    readonly platform: string;
-    readonly arch: string;
-    readonly isDirty: boolean;
-  };
+  readonly release: ReleaseIdentity;
   readonly isRollback: boolean;
   readonly ranInStaging: boolean;
   readonly isRollbackWaived: boolean;

@@ -1,6 +1,6 @@
 /**
- * How far the clicks of a process are in a database that hosts share, and which one that is. Code of schema 1 goes on beside it: it says the same in
- * `folded_to`, and has no host that moved there with clicks of its own.
+ * How far the clicks of a process are in a database that hosts share, and which one that is. Code of schema 1 goes on beside it: it
+ * says the same in `folded_to`, and has no host that moved there with clicks of its own.
  */
 
 import type { Migration } from './migration.ts';

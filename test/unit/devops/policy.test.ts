@@ -74,9 +74,8 @@ t.test('each policy refuses with its reason', async (t) => {
 
 t.test('without a way back nobody goes on, unless it is said aloud', async (t) => {
   const decide = (isNeeded: boolean, isReady: boolean, isWaived: boolean) => {
-    const manifest = parseManifest('provider: local\n', 'x.yaml');
     const rollback = { isNeeded, isReady, isWaived };
-    const facts = factsToSwitch({ environment: 'staging', manifest, hosts: 1, variables: {}, rollback });
+    const facts = factsToSwitch({ environment: 'staging', hosts: 1, variables: {}, rollback });
     return loadPolicies(FOLDER).decide({ gate: 'switch', person: 'somebody', host: 'h1', facts }).isAllowed;
   };
   t.same(
