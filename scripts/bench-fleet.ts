@@ -10,6 +10,7 @@ import pg from 'pg';
 import { FILLED } from '../app/fleet/link-copy.ts';
 import { systemClock } from '../app/kernel/clock.ts';
 import { moveStore } from '../app/store/move/move-store.ts';
+import { copyPathOf } from '../app/store/sqlite/copy-files.ts';
 import { type Contender, startContender } from './bench/contenders.ts';
 import { ADMIN_KEY, measureCreates, measureLatency, measureRate } from './bench/load.ts';
 import { describeMachine } from './bench/machine.ts';
@@ -166,7 +167,7 @@ async function withHost<T>(name: Name, use: (host: Contender) => Promise<T>): Pr
 
 async function waitUntilFilled(): Promise<void> {
   for (;;) {
-    const copy = new Database(join(folderOf('in a fleet'), 'copy.db'), { readonly: true });
+    const copy = new Database(copyPathOf(folderOf('in a fleet'), postgres.url), { readonly: true });
     const filled = copy.prepare("select value from sequences where name = 'filled_to'").pluck().get();
     copy.close();
     if (filled === FILLED) return;

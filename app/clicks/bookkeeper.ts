@@ -21,7 +21,8 @@ export interface Bookkeeper {
 export interface BookkeeperDeps {
   readonly tiers: Pick<ClickTiers, 'listSegments' | 'countRows' | 'compareTiers' | 'noteSeen'>;
   readonly clock: Clock;
-  readonly readSegment: () => { readonly name: string; readonly sequence: number };
+  /** What this process stores: its segment, its last click there, and its clicks in segments before. */
+  readonly readSegment: () => { readonly name: string; readonly sequence: number; readonly before: number };
   readonly readLedger: () => Pick<LedgerFigures, 'counted'>;
   readonly purge: Purger;
   readonly onRecounted: (recount: Recount) => void;
@@ -34,8 +35,8 @@ export function createBookkeeper(deps: BookkeeperDeps): Bookkeeper {
   const recounter = createRecounter({
     tiers,
     readOwn() {
-      const { name, sequence } = readSegment();
-      const counted = Object.values(readLedger().counted).reduce((sum, clicks) => sum + clicks, 0);
+      const { name, sequence, before } = readSegment();
+      const counted = Object.values(readLedger().counted).reduce((sum, clicks) => sum + clicks, -before);
       return { segment: name, sequence, counted };
     },
   });

@@ -55,11 +55,11 @@ export function createFiller(deps: FillerDeps): (isOver: () => boolean) => Promi
   }
 
   /** Of the copy itself, whose keys are in the order of their bytes. */
-  async function forgetUnconfirmed(isOver: () => boolean): Promise<void> {
+  async function forgetUnconfirmed(run: number, isOver: () => boolean): Promise<void> {
     let after: string | null = '';
     await inPortions(
       async () => {
-        after = await copy.forgetUnconfirmed(after as string);
+        after = await copy.forgetUnconfirmed(run, after as string);
         return after !== null;
       },
       { pacer, isOver },
@@ -82,6 +82,6 @@ export function createFiller(deps: FillerDeps): (isOver: () => boolean) => Promi
       },
       { pacer, isOver },
     );
-    if ((await copy.readFilledTo()) === FILLED) await forgetUnconfirmed(isOver);
+    if ((await copy.readFilledTo()) === FILLED) await forgetUnconfirmed(place.run, isOver);
   };
 }

@@ -70,9 +70,9 @@ export interface LinkCopy {
   begin(end: FeedEnd, instead: CopyPlace | null): Promise<void>;
   /**
    * Forgets what is known of an earlier history alone: a portion of the keys behind `after`. Resolves with the last of them; null:
-   * nothing is left.
+   * nothing is left, or another run has begun.
    */
-  forgetUnconfirmed(after: string): Promise<string | null>;
+  forgetUnconfirmed(run: number, after: string): Promise<string | null>;
 }
 
 /** The port of the shared database's links. Each answer is of one moment. */

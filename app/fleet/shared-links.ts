@@ -18,7 +18,7 @@ import { AppError } from '../kernel/errors.ts';
 import type { RedirectFacts } from '../links/link.ts';
 import type { LinkStore } from '../links/link-store.ts';
 import type { Follower } from './follower.ts';
-import type { ChangeFeed, LinkCopy } from './link-copy.ts';
+import type { ChangeFeed, KeyState, LinkCopy } from './link-copy.ts';
 
 export interface SharedLinksDeps {
   readonly clock: Clock;
@@ -47,6 +47,7 @@ export function createSharedLookup(deps: SharedLinksDeps): LinkStore['lookup'] {
   const { clock, copy, feed, follower, staleMaxMs, onCopyFailed } = deps;
   let waiting = new Map<string, Asked>();
   let isAsking = false;
+  let isWriting = false;
   let refreshing: Promise<void> | null = null;
   let refreshAgainAtMs = Number.NEGATIVE_INFINITY;
 
@@ -75,6 +76,18 @@ export function createSharedLookup(deps: SharedLinksDeps): LinkStore['lookup'] {
     return asked.answer;
   }
 
+  /** One at a time, and for nobody to wait for: what is not written now is asked for again. */
+  function remember(states: readonly KeyState[]): void {
+    if (isWriting) return;
+    isWriting = true;
+    copy
+      .write(states.filter(({ facts }) => facts !== null))
+      .catch(onCopyFailed)
+      .finally(() => {
+        isWriting = false;
+      });
+  }
+
   async function askForAll(): Promise<void> {
     isAsking = true;
     while (waiting.size > 0) {
@@ -86,8 +99,8 @@ export function createSharedLookup(deps: SharedLinksDeps): LinkStore['lookup'] {
           ms: ASK_MS,
           late: unavailable,
         });
-        await copy.write(states.filter(({ facts }) => facts !== null)).catch(onCopyFailed);
         for (const { key, facts } of states) group.get(key)?.resolve(facts);
+        remember(states);
       } catch (error) {
         for (const { reject } of group.values()) reject(error);
       }

@@ -31,7 +31,10 @@ export function keepUnwritten({ copy, onFailed, keysMax = KEYS_MAX }: UnwrittenD
   const kept = new Map<string, KeyState>();
   /** Once all that is kept is written. */
   let step: CopyStep | null = null;
-  /** Something could not even be kept: until all is written, what the copy says of a key may be wrong. */
+  /**
+   * Something could not even be kept, or another history not be followed: what the copy says of a key may be wrong until it has followed
+   * the changes once more.
+   */
   let isOver = false;
   let failure: unknown = null;
 
@@ -61,8 +64,8 @@ export function keepUnwritten({ copy, onFailed, keysMax = KEYS_MAX }: UnwrittenD
   }
 
   function lookup(key: string): RedirectFacts | null {
-    if (failure === null) return copy.lookup(key);
     if (isOver) return null;
+    if (failure === null) return copy.lookup(key);
     const state = kept.get(key);
     return state === undefined ? copy.lookup(key) : state.facts;
   }
@@ -83,6 +86,7 @@ export function keepUnwritten({ copy, onFailed, keysMax = KEYS_MAX }: UnwrittenD
         if (failure === null) {
           try {
             await copy.write(states, next);
+            if (next?.mark === 'position') isOver = false;
             return;
           } catch (error) {
             failed(error);
@@ -90,13 +94,22 @@ export function keepUnwritten({ copy, onFailed, keysMax = KEYS_MAX }: UnwrittenD
         }
         keep(states, next);
       },
+      async begin(end, instead) {
+        try {
+          await copy.begin(end, instead);
+          isOver = false;
+        } catch (error) {
+          isOver = true;
+          failed(error);
+          throw error;
+        }
+      },
     },
     async write() {
       if (failure === null) return;
       try {
         while (kept.size > 0 || step !== null) await writePortion();
         failure = null;
-        isOver = false;
       } catch (error) {
         failed(error);
       }

@@ -1,6 +1,6 @@
 /**
  * What a host of a fleet keeps: links, keys and everything that is counted in the shared database; on its own disk a copy of
- * the links (copy.db), and its clicks on their way there (clicks.db). Redirects of known links need nothing but its own disk.
+ * the links (copy-….db), and its clicks on their way there (clicks.db). Redirects of known links need nothing but its own disk.
  */
 
 import { existsSync } from 'node:fs';
@@ -37,6 +37,7 @@ import { createReading } from './reading.ts';
 import { createSliStore } from './sli-store.ts';
 import { createClickOutbox } from './sqlite/click-outbox.ts';
 import { makeSalt } from './sqlite/click-salts.ts';
+import { copyPathOf, removeOldCopies } from './sqlite/copy-files.ts';
 import { createSqliteDialect } from './sqlite/dialect.ts';
 import { openClicksDb, reportingTo } from './sqlite/open-clicks-db.ts';
 import { openCopyDb } from './sqlite/open-copy-db.ts';
@@ -67,20 +68,21 @@ const OTHER_HISTORY =
 const UNREACHABLE_AFTER_MS = 5000;
 
 /** Who has a copy can redirect, whatever the database says. */
-function bearingOf(dataDir: string): Bearing {
-  return existsSync(join(dataDir, 'copy.db')) ? 'refusing' : 'away';
+function bearingOf(copyPath: string): Bearing {
+  return existsSync(copyPath) ? 'refusing' : 'away';
 }
 
 /** Throws StartError with one sentence for the operator. */
 export async function openFleetStore(options: OpenFleetStoreOptions): Promise<Store> {
   const { dataDir, migrate, clock, random, randomBytes, databaseUrl, onTrouble } = options;
   const hasMoved = requireMoved(dataDir);
+  const copyPath = copyPathOf(dataDir, databaseUrl);
   const local = createSqliteDialect({ clock, random });
   const shared = await openPostgres({
     url: databaseUrl,
     migrate,
     clock,
-    bears: options.needsDatabase ? 'nothing' : bearingOf(dataDir),
+    bears: options.needsDatabase ? 'nothing' : bearingOf(copyPath),
     mayBeEmpty: !hasMoved,
     onBroken: (error) => onTrouble('a connection to the database broke', error),
   });
@@ -97,8 +99,9 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
     for (const close of closers.toReversed()) await close();
   };
   try {
+    let readSharedFailure: () => unknown = () => shared.failure;
     const copyDb = await openCopyDb({
-      dataDir,
+      path: copyPath,
       dialect: local,
       clock,
       random,
@@ -106,6 +109,7 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
       onRemoved: (error) => onTrouble('the copy of links could not be read; it is made anew', error),
     });
     closers.push(copyDb.close);
+    removeOldCopies(dataDir, copyPath, clock.nowMs());
     const clicksDb = await openClicksDb({
       ...options,
       dialect: local,
@@ -116,6 +120,9 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
       onMissing: options.onClicksMissing,
     });
     closers.push(clicksDb.close);
+    // Until the database says otherwise, the links that are followed here are those of the copy.
+    const place = await copyDb.copy.readPlace().catch(() => null);
+    if (place !== null) await clicksDb.beOf(place.of.database).catch(clicksDb.report);
 
     const onCopyFailed = (error: unknown): void =>
       onTrouble('a link could not be written to the copy', error);
@@ -128,7 +135,7 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
       feed,
       onOtherHistory: (isOtherDatabase) => onTrouble(isOtherDatabase ? OTHER_DATABASE : OTHER_HISTORY, null),
     });
-    const readSharedFailure = (): unknown =>
+    readSharedFailure = () =>
       follower.silentMs() > UNREACHABLE_AFTER_MS ? new Error('The shared database does not answer.') : null;
     const readCopyFailure = (): unknown => copyDb.failure() ?? unwritten.failure();
     const pacer = createPacer({ clock, readLoop: options.readLoop });
@@ -144,6 +151,7 @@ export async function openFleetStore(options: OpenFleetStoreOptions): Promise<St
       open: clicksDb.database,
       dialect: localDialect,
       segment: clicksDb.segment,
+      beOf: clicksDb.beOf,
     });
     const { ship, shipNow } = createShipper({
       outbox,

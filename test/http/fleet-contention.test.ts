@@ -253,6 +253,36 @@ function checkRedirects(t: Test, seen: readonly Seen[]): void {
   t.same(wrong, [], 'no key leads elsewhere, or back');
 }
 
+/** A key that a host knew to lead somewhere leads nowhere only where somebody deleted, purged or reverted its link since. */
+function checkMisses(t: Test, seen: readonly Seen[]): void {
+  const isTaken = ({ kind, status }: Seen): boolean =>
+    (kind === 'revert' && status === 200) || (['delete', 'purge'].includes(kind) && status === 204);
+  const takers = seen.filter(isTaken);
+  const givers = seen.filter(
+    ({ kind, link, target }) => target !== null || (link !== null && kind !== 'revert'),
+  );
+  /** When the change began that it shows: what a redirect shows may be some seconds old. */
+  const beganAt = ({ target, askedAt }: Seen): number => {
+    const changes = toldIn(seen).filter(({ link, askedAt: at }) => link.url === target && at < askedAt);
+    return Math.min(askedAt, ...changes.slice(-1).map((change) => change.askedAt));
+  };
+  const misses = seen.filter(({ kind, status }) => kind === 'follow' && status !== 302);
+  const judged = misses.map((miss) => {
+    const known = givers.filter((one) => one.key === miss.key && one.host === miss.host);
+    return { miss, last: known.filter(({ answeredAt }) => answeredAt < miss.askedAt).at(-1) };
+  });
+  const surprising = judged.filter(({ last }) => last !== undefined);
+  t.comment(`${misses.length} led nowhere, ${surprising.length} of them after the key had led somewhere`);
+  const wrong = surprising.filter(
+    ({ miss, last }) =>
+      !takers.some(
+        (one) =>
+          one.key === miss.key && one.askedAt < miss.answeredAt && one.answeredAt > beganAt(last as Seen),
+      ),
+  );
+  t.same(wrong, [], 'no key leads nowhere that nobody took away');
+}
+
 interface KeyState {
   readonly status: number;
   readonly target: string | null;
@@ -322,6 +352,7 @@ async function main(): Promise<void> {
     await waitForAgreement(hosts);
     checkOrder(t, seen);
     checkRedirects(t, seen);
+    checkMisses(t, seen);
     await checkHistory(t, hosts, seen);
     const purged = [...purgesIn(seen).keys()];
     t.comment(`${purged.length} purged, ${await countClicksOf(url, purged)} rows of theirs`);

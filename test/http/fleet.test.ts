@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { systemClock } from '../../app/kernel/clock.ts';
 import { ask as askPostgres } from '../../scripts/postgres-server.ts';
 import { queryClicks } from '../support/clicks.ts';
+import { findCopy } from '../support/copies.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
 import { type HttpService, makeLink, startHttp } from '../support/http.ts';
 import { type PostgresServer, query, startPostgres } from '../support/postgres.ts';
@@ -54,7 +55,7 @@ async function figuresOf(host: HttpService) {
 }
 
 function countCopied(dataDir: string): number {
-  const db = new Database(join(dataDir, 'copy.db'), { readonly: true });
+  const db = new Database(findCopy(dataDir), { readonly: true });
   try {
     return db.prepare<[], number>('select count(*) from links').pluck().get() as number;
   } finally {
@@ -188,22 +189,54 @@ async function main(): Promise<void> {
     });
   });
 
-  await t.test('a host whose database is another one begins anew', async (t) => {
+  await t.test('two processes of a host follow a database each', async (t) => {
     const dataDir = t.testdir();
     const start = async () =>
       startHttp(t, { dataDir, env: { DATABASE_URL: await server.createDatabase(t) }, clock: REAL_CLOCK });
     const before = await start();
-    for (const key of ['one', 'two', 'three']) await makeLink(before.ask, { key, url: TARGET });
+    for (const key of ['one', 'two']) await makeLink(before.ask, { key, url: TARGET });
     t.equal((await follow(before, 'one')).status, 302);
-    await before.stop();
     const after = await start();
     t.equal((await follow(after, 'one')).status, 404);
-    t.match(
-      after.log().find(({ msg }) => String(msg).includes('is another one')),
-      { level: 'warn' },
-    );
     await makeLink(after.ask, { key: 'one', url: 'https://example.com/new' });
     t.equal((await follow(after, 'one')).target, 'https://example.com/new');
+    t.equal((await follow(after, 'two')).status, 404);
+    t.equal((await follow(before, 'one')).target, TARGET);
+    t.equal((await follow(before, 'two')).target, TARGET);
+    await until('clicks come to the database of their link', async () => {
+      const counts = [await statsOf(before, 'one'), await statsOf(after, 'one')].map(({ clicks }) => clicks);
+      return counts.join() === '2,1';
+    });
+  });
+
+  await t.test('where a database is made anew a host that runs begins anew with it', async (t) => {
+    const DATABASE_URL = await server.createDatabase(t);
+    const start = () => startHttp(t, { env: { DATABASE_URL }, clock: REAL_CLOCK });
+    const host = await start();
+    for (const key of ['one', 'two']) await makeLink(host.ask, { key, url: TARGET });
+    t.equal((await follow(host, 'one')).status, 302);
+    await until('it is shipped', async () => (await statsOf(host, 'one')).clicks === 1);
+    const [{ name } = {}] = await query(DATABASE_URL, 'select current_schema as name');
+    await query(DATABASE_URL, `drop schema ${name} cascade`);
+    t.equal((await follow(host, 'two')).status, 302, 'its copy answers');
+    await query(DATABASE_URL, `create schema ${name}`);
+    const other = await start();
+    await until('it has begun anew', async () => (await follow(host, 'two')).status === 404);
+    t.match(
+      host.log().find(({ msg }) => String(msg).includes('is another one')),
+      { level: 'warn' },
+    );
+    await until('it takes links', async () => {
+      const { status } = await host.ask('PUT', '/api/v1/links/one', { body: { url: TARGET } });
+      return status === 201 || status === 200;
+    });
+    t.equal((await follow(host, 'one')).status, 302);
+    t.equal((await follow(other, 'one')).status, 302);
+    await until('both are counted', async () => (await statsOf(other, 'one')).clicks === 2);
+    t.match(
+      host.log().find(({ msg }) => String(msg).includes('belong to another database')),
+      { level: 'warn' },
+    );
   });
 
   await t.test('a host that was away while the database lost changes finds them out', async (t) => {
@@ -339,7 +372,7 @@ async function main(): Promise<void> {
 
   await t.test('a copy that cannot be written costs no redirect', async (t) => {
     const [one, other] = await startHosts(t);
-    const db = new Database(join(other.dataDir, 'copy.db'));
+    const db = new Database(findCopy(other.dataDir));
     t.teardown(() => db.close());
     await makeLink(one.ask, { key: 'autumn', url: TARGET });
     db.exec('alter table sequences rename to gone; alter table events rename to away');
@@ -387,7 +420,7 @@ async function main(): Promise<void> {
 
   await t.test('a copy that is lost or damaged while it is used costs no redirect', async (t) => {
     const [host] = await startHosts(t);
-    const path = join(host.dataDir, 'copy.db');
+    const path = findCopy(host.dataDir);
     await makeLink(host.ask, { key: 'autumn', url: TARGET });
     const statusOf = async () => (await host.ask('GET', '/readyz')).body as { status: string };
     const accidents = [

@@ -2,12 +2,12 @@
 // that a host knows may not notice. Each host is a process with a network of its own. PROVE=1: 10 minutes at 2,000 requests a
 // second, else about a minute at fewer.
 
-import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import pg from 'pg';
 import t, { type Test } from 'tap';
 import { ask as askPostgres, type PostgresServer, preparePostgres } from '../../scripts/postgres-server.ts';
 import { readLedger } from '../support/click-proof.ts';
+import { findCopy } from '../support/copies.ts';
 import { type FleetLoad, type FleetLoadResult, startFleetLoad } from '../support/fleet-load.ts';
 import { createNetwork, type Network, type NetworkHost } from '../support/network.ts';
 import { IS_PROOF } from '../support/property.ts';
@@ -326,7 +326,7 @@ async function untilGrownTo(
 }
 
 function readCopy(dataDir: string): { key: string; url: string }[] {
-  const db = new Database(join(dataDir, 'copy.db'), { readonly: true });
+  const db = new Database(findCopy(dataDir), { readonly: true });
   try {
     return db
       .prepare<[], { key: string; url: string }>('select key, url from links where released = 0')

@@ -50,6 +50,7 @@ export async function openClicks(
   const clicks = await openClicksDb({
     migrate: 'auto',
     dialect: createSqliteDialect({ clock, random: Math.random }),
+    random: Math.random,
     randomBytes,
     durability: 'process',
     readSeq: () => 0,

@@ -1,4 +1,6 @@
 // Clicks of a host on their way into a shared database, on a real clicks.db.
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../app/kernel/clock.ts';
 import { createClickOutbox } from '../../app/store/sqlite/click-outbox.ts';
@@ -19,7 +21,12 @@ async function open(t: Test, dataDir: string) {
         quota: null,
       })),
     );
-  const outbox = createClickOutbox({ open: clicks.database, dialect, segment: clicks.segment });
+  const outbox = createClickOutbox({
+    open: clicks.database,
+    dialect,
+    segment: clicks.segment,
+    beOf: clicks.beOf,
+  });
   await outbox.bindTo(DATABASE);
   return { clicks, append, outbox };
 }
@@ -92,7 +99,36 @@ t.test('a process binds itself and those before it, and none that came after it'
   later.journal.append([{ click: clickOn(1, 5), quota: null }]);
   await before.outbox.bindTo(DATABASE);
   t.equal(await before.outbox.readBatch(DATABASE), null);
-  const outbox = createClickOutbox({ open: later.database, dialect, segment: later.segment });
+  const outbox = createClickOutbox({ ...later, open: later.database, dialect });
   await outbox.bindTo(8);
   t.match(await outbox.readBatch(8), { segment: later.segment().name, clicks: { length: 1 } });
+});
+
+t.test('where the database becomes another one a process begins a segment for it', async (t) => {
+  const { clicks, append, outbox } = await open(t, t.testdir());
+  append(2);
+  const { name } = clicks.segment();
+  await outbox.bindTo(8);
+  t.not(clicks.segment().name, name);
+  t.match(clicks.segment(), { sequence: 0, before: 2 });
+  append(3);
+  t.match(await outbox.readBatch(8), { segment: clicks.segment().name, clicks: { length: 3 } });
+  t.match(await outbox.readBatch(DATABASE), { segment: name, clicks: { length: 2 } });
+  t.equal(await outbox.countStranded(8), 2);
+  await outbox.bindTo(DATABASE);
+  append(1);
+  t.match(clicks.segment(), { sequence: 1, before: 5 });
+  t.same(clicks.told, []);
+});
+
+t.test('clicks are of the database that a process knew before its file was there', async (t) => {
+  const dataDir = t.testdir({ 'clicks.db': {} });
+  const clicks = await openClicks(t, { dataDir, clock: createFakeClock() });
+  await clicks.beOf(DATABASE);
+  rmSync(join(dataDir, 'clicks.db'), { recursive: true });
+  await clicks.journal.repair(new Error('not open'));
+  clicks.journal.append([{ click: clickOn(1, 5), quota: null }]);
+  const dialect = createSqliteDialect({ clock: systemClock, random: Math.random });
+  const outbox = createClickOutbox({ ...clicks, open: clicks.database, dialect });
+  t.match(await outbox.readBatch(DATABASE), { clicks: { length: 1 } });
 });

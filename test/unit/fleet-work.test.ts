@@ -41,7 +41,8 @@ function startFilling(count: number) {
         written.push(states.map(({ key }) => key));
         filledTo = step?.to ?? filledTo;
       },
-      async forgetUnconfirmed(after) {
+      async forgetUnconfirmed(run, after) {
+        t.equal(run, 1);
         forgotten.push(after);
         return after === '' ? 'k2' : null;
       },

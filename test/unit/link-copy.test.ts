@@ -173,7 +173,7 @@ t.test(
       keys.map(urlOf),
       keys.map((key) => `https://example.com/${key}`),
     );
-    t.equal(await copy.forgetUnconfirmed(''), null, 'nothing goes before all is filled in');
+    t.equal(await copy.forgetUnconfirmed(2, ''), null, 'nothing goes before all is filled in');
     await copy.write([stateOf('changed', 80, 'https://example.com/as-before', LATER)]);
     t.equal(urlOf('changed'), 'https://example.com/as-before', 'an earlier number of a later history');
     await copy.write([stateOf('told late', 91, 'https://example.com/late')]);
@@ -184,14 +184,15 @@ t.test(
       from: null,
       to: FILLED,
     });
-    t.equal(await copy.forgetUnconfirmed(''), 'same');
-    t.equal(await copy.forgetUnconfirmed('same'), null);
+    t.equal(await copy.forgetUnconfirmed(1, ''), null, 'who looks for an earlier run finds nothing');
+    t.equal(await copy.forgetUnconfirmed(2, ''), 'same');
+    t.equal(await copy.forgetUnconfirmed(2, 'same'), null);
     t.same(['changed', 'lost', 'same'].map(urlOf), [
       'https://example.com/as-before',
       null,
       'https://example.com/same',
     ]);
-    t.equal(await copy.forgetUnconfirmed(''), null, 'and nobody looks again');
+    t.equal(await copy.forgetUnconfirmed(2, ''), null, 'and nobody looks again');
   },
 );
 

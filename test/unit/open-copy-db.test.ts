@@ -34,11 +34,11 @@ function stateOf(key: string, asOf: number): KeyState {
   return { key, asOf, of: OF, facts };
 }
 
-async function open(t: Test, dataDir: string) {
+async function open(t: Test, dataDir: string, isAnswering = true) {
   const removed: unknown[] = [];
-  const database = { answers: true };
+  const database = { answers: isAnswering };
   const db = await openCopyDb({
-    dataDir,
+    path: join(dataDir, 'copy.db'),
     dialect: createSqliteDialect({ clock: systemClock, random: Math.random }),
     clock: systemClock,
     random: Math.random,
@@ -100,6 +100,19 @@ for (const [name, damage] of Object.entries(USELESS)) {
     t.match(db.copy.lookup('a'), { url: URL });
   });
 }
+
+t.test('a file of a later schema is left alone until somebody can fill a new one', async (t) => {
+  const dataDir = await makeFilled(t);
+  USELESS['of a later schema']?.(join(dataDir, 'copy.db'));
+  const { db, removed, database } = await open(t, dataDir, false);
+  await db.repair();
+  t.match(db.failure(), { message: /schema/ });
+  t.same(removed, []);
+  database.answers = true;
+  await db.repair();
+  t.equal(removed.length, 1);
+  t.equal(db.failure(), null);
+});
 
 t.test('a file that cannot be opened stops no start, and is opened when it can', async (t) => {
   const dataDir = t.testdir({ 'copy.db': {} });

@@ -117,12 +117,13 @@ function start({ staleMaxMs = Number.POSITIVE_INFINITY } = {}) {
     feed: database.feed,
     onOtherHistory: (isOtherDatabase) => told.push(isOtherDatabase ? 'another database' : 'another history'),
   });
-  const failing = { write: false };
+  /** What becomes of the next writes; null: they are done. */
+  const failing: { write: (() => Promise<void>) | null } = { write: null };
   const lookup = createSharedLookup({
     clock,
     copy: {
       ...copy,
-      write: (...args) => (failing.write ? Promise.reject(new Error('full')) : copy.write(...args)),
+      write: (...args) => failing.write?.() ?? copy.write(...args),
     },
     feed: database.feed,
     follower,
@@ -302,9 +303,36 @@ t.test('a link that cannot be copied is followed all the same', async (t) => {
   const { database, follower, lookup, told, failing } = start();
   database.change('autumn', factsOf(1));
   await follower.catchUp();
-  failing.write = true;
+  failing.write = () => Promise.reject(new Error('full'));
   t.same(await lookup('autumn'), factsOf(1));
+  await nextTurn();
   t.match(told, [{ message: 'full' }]);
+});
+
+t.test('nobody waits for a link to be copied, and one that is not is asked for again', async (t) => {
+  const { database, follower, lookup, failing } = start();
+  database.change('autumn', factsOf(1));
+  database.change('winter', factsOf(2));
+  await follower.catchUp();
+  let finish = (): void => undefined;
+  let writes = 0;
+  failing.write = () => {
+    writes++;
+    return new Promise((resolve) => {
+      finish = resolve;
+    });
+  };
+  t.same(await lookup('autumn'), factsOf(1));
+  t.same(await lookup('winter'), factsOf(2));
+  t.equal(writes, 1, 'one at a time');
+  finish();
+  await nextTurn();
+  failing.write = null;
+  const asked = database.asked.length;
+  t.same(await lookup('winter'), factsOf(2));
+  t.same(database.asked.slice(asked), ['winter']);
+  await nextTurn();
+  t.same(lookup('winter'), factsOf(2), 'at once from now on');
 });
 
 t.test('a database that knows less than the copy has lost changes', async (t) => {

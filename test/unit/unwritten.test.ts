@@ -39,7 +39,9 @@ function start({ keysMax = 10 } = {}) {
       meanwhile = async () => undefined;
       await work();
     },
-    begin: async () => undefined,
+    async begin() {
+      if (disk.isFull) throw new Error('full');
+    },
     forgetUnconfirmed: async () => null,
   };
   const unwritten = keepUnwritten({ copy: inner, keysMax, onFailed: (error) => told.push(error) });
@@ -132,7 +134,12 @@ t.test('of more than can be kept nothing is believed until all is written', asyn
   await t.rejects(copy.write([]), { message: 'full' });
   disk.isFull = false;
   await write();
-  t.same(['a', 'c'].map(urlOf), ['https://example.com/2', 'https://example.com/old']);
+  t.same(['a', 'b', 'c'].map(urlOf), [null, null, null], 'what was not kept is not there yet');
+  await copy.write([stateOf('c', 7, 'https://example.com/3')], stepTo(5, 7));
+  t.same(
+    ['a', 'b', 'c'].map(urlOf),
+    [2, 2, 3].map((at) => `https://example.com/${at}`),
+  );
 });
 
 t.test('a place of another history, or none, is not made more of', async (t) => {
@@ -146,4 +153,18 @@ t.test('a place of another history, or none, is not made more of', async (t) => 
   t.equal(urlOf('a'), 'https://example.com/2');
   disk.isNew = true;
   t.equal(await positionOf(), undefined);
+});
+
+t.test('where another history cannot be followed nothing is believed until it can', async (t) => {
+  const { disk, copy, failure, told, urlOf } = start();
+  await copy.write([stateOf('a', 5, 'https://example.com/1')]);
+  disk.isFull = true;
+  const end = { of: { ...OF, begun: 2 }, last: 9 };
+  await t.rejects(copy.begin(end, null), { message: 'full' });
+  t.equal(urlOf('a'), null, 'the database is asked');
+  t.match(failure(), { message: 'full' });
+  t.equal(told.length, 1);
+  disk.isFull = false;
+  await copy.begin(end, null);
+  t.equal(urlOf('a'), 'https://example.com/1');
 });

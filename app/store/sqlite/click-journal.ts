@@ -12,10 +12,14 @@ import { isBusy } from './dialect.ts';
 export interface JournalSegment {
   readonly name: string;
   readonly startedAtMs: number;
+  /** The number of the shared database that its clicks are of; null: that is not known yet, or there is none. */
+  readonly database: number | null;
   /** The last sequence that was given out. Goes on when a file is replaced. */
   sequence: number;
   /** The last one that was stored in a file before this one. */
   storedElsewhere: number;
+  /** Clicks that this process stored in segments before this one. */
+  readonly before: number;
 }
 
 /** Appends to an open file. Throws the driver's errors. */
@@ -88,15 +92,19 @@ export function openSegment(
   connection: Database.Database,
   segment: JournalSegment,
 ): { readonly id: number; readonly isNew: boolean } {
-  const { name, startedAtMs, sequence } = segment;
+  const { name, startedAtMs, sequence, database } = segment;
   // Those up to its sequence were in a file before this one: none of them waits here.
   const { changes } = connection
     .prepare(
-      'insert into segments (name, started_at_ms, folded_to, shipped_to) values (?, ?, 0, ?) on conflict (name) do nothing',
+      `insert into segments (name, started_at_ms, folded_to, shipped_to, shipped_into) values (?, ?, 0, ?, ?)
+       on conflict (name) do nothing`,
     )
-    .run(name, startedAtMs, sequence);
+    .run(name, startedAtMs, sequence, database);
   const isNew = changes === 1;
   if (isNew) segment.storedElsewhere = sequence;
+  connection
+    .prepare('update segments set shipped_into = ? where name = ? and shipped_into is null')
+    .run(database, name);
   const find = connection.prepare<[string], number>('select id from segments where name = ?').pluck();
   return { id: find.get(name) as number, isNew };
 }

@@ -16,6 +16,8 @@ export interface ClickOutboxDeps {
   readonly dialect: Dialect;
   /** Of this process. */
   readonly segment: () => { readonly name: string };
+  /** See ClicksDb. */
+  readonly beOf: (database: number) => Promise<void>;
 }
 
 /** About 5 ms to read, and to forget. */
@@ -28,11 +30,12 @@ interface Row extends Omit<ShippedClick, 'reason'> {
   readonly reason: number;
 }
 
-export function createClickOutbox({ open, dialect, segment }: ClickOutboxDeps): ClickOutbox {
+export function createClickOutbox({ open, dialect, segment, beOf }: ClickOutboxDeps): ClickOutbox {
   const reading = createReading(dialect);
   return {
     bindTo: async (database) => {
       const { reader, writer } = open();
+      await reading(beOf(database));
       if (await reading(hasUnbound(reader))) await reading(bind(writer, database, segment().name));
     },
     readBatch: async (database) => reading(readBatch(open().reader, database)),

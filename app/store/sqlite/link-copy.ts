@@ -1,5 +1,5 @@
 /**
- * A host's copy of shared links in SQLite (copy.db). Written in short transactions by whichever process of the host hears of
+ * A host's copy of shared links in SQLite (copy-….db). Written in short transactions by whichever process of the host hears of
  * a change first; the other one finds it done. It can be made anew from the database, so a power cut may take the last of it.
  */
 
@@ -123,9 +123,8 @@ export function createLinkCopy({ connection, lookup, clock, random }: LinkCopyDe
     writeMark.run('run', (place?.run ?? 0) + 1);
     forgetMark.run('filled_to');
   });
-  const forgetUnconfirmed = connection.transaction((after: string): string | null => {
-    const run = mark('run') as number;
-    if (mark('filled_to') !== FILLED || mark('confirmed') === run) return null;
+  const forgetUnconfirmed = connection.transaction((run: number, after: string): string | null => {
+    if (mark('run') !== run || mark('filled_to') !== FILLED || mark('confirmed') === run) return null;
     const looked = listKeys.all(after);
     for (const [key, knownIn] of looked) {
       if (knownIn === run) continue;
@@ -159,6 +158,6 @@ export function createLinkCopy({ connection, lookup, clock, random }: LinkCopyDe
     readFilledTo: async () => mark('filled_to'),
     write: (states, step) => commit(() => write.immediate(states, step ?? null)),
     begin: (end, instead) => commit(() => begin.immediate(end, instead)),
-    forgetUnconfirmed: (after) => commit(() => forgetUnconfirmed.immediate(after)),
+    forgetUnconfirmed: (run, after) => commit(() => forgetUnconfirmed.immediate(run, after)),
   };
 }

@@ -22,6 +22,7 @@ import {
 } from './click-journal.ts';
 import { createSalts, createSaltTable, makeSalt, type SaltReader } from './click-salts.ts';
 import { isDamage, isInPlace, isPassing, openOrPutAway } from './damage.ts';
+import { retryWhileBusy } from './dialect.ts';
 import { identify, type OpenDatabase, openDatabase } from './open-database.ts';
 
 export interface ClicksDb {
@@ -31,8 +32,10 @@ export interface ClicksDb {
   database(): OpenDatabase;
   /** Told what those met who read or count: damage is repaired with the next click. */
   report(error: unknown): void;
-  /** What this process stored: the name of its segment, and the sequence of its last click. */
-  segment(): { readonly name: string; readonly sequence: number };
+  /** What this process stores: the name of its segment, and the sequence of its last click. */
+  segment(): Pick<JournalSegment, 'name' | 'sequence' | 'before'>;
+  /** From now on clicks are of this shared database. Where those before are of another one, a new segment begins. */
+  beOf(database: number): Promise<void>;
   close(): void;
 }
 
@@ -41,6 +44,8 @@ export interface OpenClicksDbOptions {
   readonly migrate: MigrateMode;
   readonly dialect: Dialect;
   readonly clock: Clock;
+  /** In [0, 1). */
+  readonly random: () => number;
   readonly randomBytes: (size: number) => Buffer;
   /** Whether this file has the salts of visitors; if not they are put there by whoever shares them. */
   readonly makesSalts?: boolean;
@@ -63,8 +68,14 @@ export interface MissingClicks {
 
 interface OpenFile {
   readonly database: OpenDatabase;
-  readonly append: JournalAppender;
+  /** Goes on in it with a segment. */
+  readonly enter: (segment: JournalSegment) => EnteredFile;
+  readonly entered: EnteredFile;
   readonly readSalt: SaltReader;
+}
+
+interface EnteredFile {
+  readonly append: JournalAppender;
   /** This process has not stored anything in it. */
   readonly isNew: boolean;
 }
@@ -80,14 +91,9 @@ const ASIDE_MAX = 10;
 
 /** Throws StartError only for a schema that this code cannot read; any other trouble is left to `repair`. */
 export async function openClicksDb(options: OpenClicksDbOptions): Promise<ClicksDb> {
-  const { dataDir, clock, randomBytes, onSetAside, onMissing } = options;
+  const { dataDir, clock, random, randomBytes, onSetAside, onMissing } = options;
   const path = join(dataDir, 'clicks.db');
-  const segment: JournalSegment = {
-    name: randomBytes(8).toString('hex'),
-    startedAtMs: clock.nowMs(),
-    sequence: 0,
-    storedElsewhere: 0,
-  };
+  let segment = startSegment(null, 0);
   let file: OpenFile | null = null;
   let failure: unknown = null;
   let missing = 0;
@@ -97,6 +103,11 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
   let reported: unknown = null;
   let reportMetAtMs = Number.NEGATIVE_INFINITY;
 
+  function startSegment(database: number | null, before: number): JournalSegment {
+    const name = randomBytes(8).toString('hex');
+    return { name, startedAtMs: clock.nowMs(), database, before, sequence: 0, storedElsewhere: 0 };
+  }
+
   async function open(busyTimeoutMs: number): Promise<void> {
     file = await openOrPutAway(path, {
       open: () => openFile(path, segment, { ...options, busyTimeoutMs }),
@@ -104,7 +115,7 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
       putAway: moveAway,
     });
     failure = null;
-    if (file.isNew) tellMissing();
+    if (file.entered.isNew) tellMissing();
   }
 
   function tellMissing(): void {
@@ -156,12 +167,12 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
     journal: {
       failure: () => (file === null ? failure : null),
       append(entries) {
-        const { database, append } = requireFile();
+        const { database, entered } = requireFile();
         requireUnreported();
         // What is written to a file that was deleted is lost, and SQLite would go on for long with what it remembers of one
         // that was overwritten.
         database.requireInPlace();
-        const verdicts = append(entries);
+        const verdicts = entered.append(entries);
         isSuspect = false;
         return verdicts;
       },
@@ -182,6 +193,19 @@ export async function openClicksDb(options: OpenClicksDbOptions): Promise<Clicks
     salts: createSalts(() => file?.readSalt ?? null, randomBytes),
     database: () => requireFile().database,
     segment: () => segment,
+    async beOf(database) {
+      if (segment.database === database) return;
+      await retryWhileBusy(
+        () => {
+          const { database: of, before, sequence } = segment;
+          const next = of === null ? { ...segment, database } : startSegment(database, before + sequence);
+          if (file !== null) file = { ...file, entered: file.enter(next) };
+          if (of !== null) missing = 0;
+          segment = next;
+        },
+        { clock, random },
+      );
+    },
     report(error) {
       // One is enough until it is repaired.
       if (file !== null && isDamage(error)) reported ??= error;
@@ -242,14 +266,18 @@ async function openFile(
         connection,
         makesSalts ? () => makeSalt(randomBytes) : null,
       );
-      const enter = connection.transaction(() => {
+      const prepare = connection.transaction(() => {
         noteSeq.run(readSeq());
         noteKept.run(clock.nowMs(), clock.nowMs());
         forgetBefore(Math.floor(clock.nowMs() / DAY_MS));
-        return openSegment(connection, segment);
       });
-      const { id, isNew } = enter.immediate();
-      return { database, append: createJournalAppender(connection, segment, id), readSalt, isNew };
+      prepare.immediate();
+      const begin = connection.transaction((next: JournalSegment) => openSegment(connection, next));
+      const enter = (next: JournalSegment): EnteredFile => {
+        const { id, isNew } = begin.immediate(next);
+        return { append: createJournalAppender(connection, next, id), isNew };
+      };
+      return { database, enter, entered: enter(segment), readSalt };
     });
   } catch (error) {
     database.close();

@@ -1,11 +1,10 @@
 /**
- * copy.db: a host's copy of shared links, and what the host remembers of itself. All links are in the database, so the file is never
- * waited for and never missed: what it does not answer is asked there. Deleted or replaced, it is opened anew while the service runs;
- * damaged, or made by a release that this one does not understand, it is removed and filled again.
+ * copy-….db: a host's copy of shared links, and what the host remembers of itself. All links are in the database, so the file is
+ * never waited for and never missed: what it does not answer is asked there. Deleted or replaced, it is opened anew while the service
+ * runs; damaged, or made by a release that this one does not understand, it is removed and filled again once the database is there.
  */
 
 import { rmSync } from 'node:fs';
-import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { LinkCopy } from '../../fleet/link-copy.ts';
 import type { DrainStore } from '../../health/drain.ts';
@@ -35,7 +34,7 @@ export interface CopyDb {
 }
 
 export interface OpenCopyDbOptions {
-  readonly dataDir: string;
+  readonly path: string;
   readonly dialect: Dialect;
   readonly clock: Clock;
   /** In [0, 1). */
@@ -61,7 +60,7 @@ const START_BUSY_TIMEOUT_MS = 5000;
 const WAL_PAGES_MAX = 250;
 
 export async function openCopyDb(options: OpenCopyDbOptions): Promise<CopyDb> {
-  const path = join(options.dataDir, 'copy.db');
+  const { path, canBeFilled } = options;
   let file: OpenFile | null = null;
   let failure: unknown = null;
   /** Of files before. */
@@ -76,8 +75,8 @@ export async function openCopyDb(options: OpenCopyDbOptions): Promise<CopyDb> {
   async function open(busyTimeoutMs: number): Promise<void> {
     try {
       file = await openOrPutAway(path, {
-        open: () => openFile(path, { ...options, busyTimeoutMs }),
-        isUseless,
+        open: () => openFile({ ...options, busyTimeoutMs }),
+        isUseless: (error) => isUseless(error) && canBeFilled(),
         putAway: remove,
       });
       failure = null;
@@ -134,7 +133,7 @@ export async function openCopyDb(options: OpenCopyDbOptions): Promise<CopyDb> {
       readFilledTo: () => writing((copy) => copy.readFilledTo()),
       write: (states, step) => writing((copy) => copy.write(states, step)),
       begin: (end, instead) => writing((copy) => copy.begin(end, instead)),
-      forgetUnconfirmed: (after) => writing((copy) => copy.forgetUnconfirmed(after)),
+      forgetUnconfirmed: (run, after) => writing((copy) => copy.forgetUnconfirmed(run, after)),
     },
 
     drain: {
@@ -158,7 +157,7 @@ export async function openCopyDb(options: OpenCopyDbOptions): Promise<CopyDb> {
     async repair() {
       if (file !== null) {
         failure ??= findFault(file.database);
-        if (failure === null || !options.canBeFilled()) return;
+        if (failure === null || !canBeFilled()) return;
         const isOurs = identify(path) === file.identity;
         const error = failure;
         await leave(file);
@@ -198,10 +197,13 @@ function unreadable(cause: unknown): AppError {
 
 const UNREADABLE = 'The copy of the links on this host cannot be read just now. Try again in a moment.';
 
-async function openFile(
-  path: string,
-  { dialect, clock, random, busyTimeoutMs }: OpenCopyDbOptions & { busyTimeoutMs: number },
-): Promise<OpenFile> {
+async function openFile({
+  path,
+  dialect,
+  clock,
+  random,
+  busyTimeoutMs,
+}: OpenCopyDbOptions & { busyTimeoutMs: number }): Promise<OpenFile> {
   const database = await openDatabase({
     path,
     schema: COPY_SCHEMA,

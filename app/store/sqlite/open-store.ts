@@ -68,6 +68,7 @@ export async function openSqliteStore(options: OpenStoreOptions): Promise<Store>
     migrate,
     dialect,
     clock,
+    random,
     randomBytes,
     durability: options.clickDurability,
     readSeq: createSeqReader(db.readerConnection),
