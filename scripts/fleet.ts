@@ -13,9 +13,18 @@ import { preparePostgres } from './postgres-server.ts';
 import { findFreePort, stopProcess } from './processes.ts';
 import { findCommand } from './requirements.ts';
 
+const USAGE = 'npm run fleet -- [--hosts 3] [--port 3000]';
 const { values } = parseArgs({
-  options: { hosts: { type: 'string', default: '3' }, port: { type: 'string', default: '3000' } },
+  options: {
+    hosts: { type: 'string', default: '3' },
+    port: { type: 'string', default: '3000' },
+    help: { type: 'boolean', default: false },
+  },
 });
+if (values.help) {
+  process.stdout.write(`${USAGE}\n`);
+  process.exit();
+}
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const HOSTS_MAX = 20;
 const ANSWERS_WITHIN_MS = 20_000;
