@@ -6,6 +6,7 @@
 import { managementPortOf, readServiceEnvironment } from './environment.ts';
 import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
+import { parseCounters } from './measure.ts';
 import { ask, poll, type Readyz, readReadyz } from './probe.ts';
 
 export interface Drained {
@@ -70,14 +71,10 @@ function isServing({ status, reasons }: Readyz, reasonsBefore: readonly string[]
   );
 }
 
-/** Of anybody but those who ask how it is. */
 async function countRequests(managementPort: number): Promise<number> {
   const answer = await ask(`http://127.0.0.1:${managementPort}/metrics`);
   requireOk(answer);
-  const lines = (await answer.text()).split('\n').filter((line) => line.startsWith('http_requests_total{'));
-  return lines
-    .filter((line) => !/route="\/(?:readyz|healthz|metrics|drain)"/.test(line))
-    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+  return parseCounters(await answer.text(), 0).requests;
 }
 
 function requireOk({ ok, status, url }: Response): void {

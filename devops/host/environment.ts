@@ -1,5 +1,6 @@
 /** The variables of the service on this host, as they stand in files of `NAME="value"` lines that Node reads itself (--env-file). */
 
+import { randomBytes } from 'node:crypto';
 import { parseEnv } from 'node:util';
 import { readJson, readText, writeAtomically } from './files.ts';
 import type { Layout } from './layout.ts';
@@ -20,7 +21,13 @@ export function writeServiceEnvironment(layout: Layout, { deploy, variables }: C
   if (before?.deploy !== deploy) {
     writeAtomically(kept, JSON.stringify({ deploy, text: readText(layout.serviceEnv) }), PRIVATE);
   }
-  writeAtomically(layout.serviceEnv, render(variables), PRIVATE);
+  const { SYNTHETIC_SECRET = readServiceEnvironment(layout).SYNTHETIC_SECRET ?? makeSecret() } = variables;
+  writeAtomically(layout.serviceEnv, render({ SYNTHETIC_SECRET, ...variables }), PRIVATE);
+}
+
+/** Of this host alone: its own test requests are known by it, where the environment has no other. */
+function makeSecret(): string {
+  return randomBytes(32).toString('hex');
 }
 
 /** Null: it was not there. */

@@ -32,6 +32,7 @@ import {
   underLease,
   underLeaseFor,
 } from './lease.ts';
+import { measure, type ToMeasure } from './measure.ts';
 import { deleteService } from './pm2.ts';
 import { readReadyz } from './probe.ts';
 import { assembleRelease, type IncomingLayer, prune, type ReleaseParts, receiveLayer } from './receive.ts';
@@ -66,6 +67,7 @@ const LEASED: Readonly<Record<string, Verb>> = {
   rehearse: (layout, asked: ToRehearse) => rehearse(layout, asked),
   prove: (layout, asked: ProofOptions) => prove(layout, asked),
   smoke: (layout) => smoke(layout),
+  measure: (layout, asked: ToMeasure) => measure(layout, asked),
   journal: (layout, journal: { deploy: string; text: string }) => keepJournal(layout, journal),
 };
 

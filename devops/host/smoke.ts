@@ -13,7 +13,7 @@ export interface Smoke {
   readonly status: number;
 }
 
-const KEY = 'fleetlink-smoke';
+export const SMOKE_KEY = 'fleetlink-smoke';
 const TARGET = 'https://example.com/fleetlink-smoke';
 
 /** Throws HostError `unhealthy`. */
@@ -22,20 +22,21 @@ export async function smoke(layout: Layout): Promise<Smoke> {
   const origin = `http://127.0.0.1:${publicPortOf(variables)}`;
   const apiKey = variables.ADMIN_API_KEY ?? readKeyFile(layout);
   if (apiKey === null) return checkReady(origin);
-  const made = await ask(`${origin}/api/v1/links/${KEY}`, {
+  const made = await ask(`${origin}/api/v1/links/${SMOKE_KEY}`, {
     method: 'PUT',
     headers: { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' },
     body: JSON.stringify({ url: TARGET, title: 'Followed by each deploy' }),
   });
   // The first key was deleted, as people are told to do: then there is none that we know.
   if (made.status === 401) return checkReady(origin);
-  if (made.status !== 200 && made.status !== 201) throw unhealthy(`PUT of ${KEY} answered ${made.status}`);
-  const followed = await ask(`${origin}/${KEY}`, { method: 'HEAD' });
+  if (made.status !== 200 && made.status !== 201)
+    throw unhealthy(`PUT of ${SMOKE_KEY} answered ${made.status}`);
+  const followed = await ask(`${origin}/${SMOKE_KEY}`, { method: 'HEAD' });
   if (followed.status !== 302 || followed.headers.get('location') !== TARGET) {
-    throw unhealthy(`/${KEY} answered ${followed.status}`);
+    throw unhealthy(`/${SMOKE_KEY} answered ${followed.status}`);
   }
   const base = variables.BASE_URL ?? origin;
-  return { link: `${base}/${KEY}`, status: followed.status };
+  return { link: `${base}/${SMOKE_KEY}`, status: followed.status };
 }
 
 async function checkReady(origin: string): Promise<Smoke> {

@@ -66,6 +66,24 @@ const common = {
       drain_seconds: z.number().min(0).max(600).default(20),
       /** For so long a new process may not start again before the next host is touched. */
       stable_seconds: z.number().min(0).max(600).default(2),
+      /** What a release has to do well on a host before the next one takes it. */
+      bake: z
+        .strictObject({
+          /** 0: nobody looks. */
+          seconds: z.number().min(0).max(3600).default(5),
+          /** So many requests are looked at; where people send fewer, signed ones of our own are added. */
+          requests_min: z.int().min(0).max(100_000).default(100),
+          /** The share of requests that may be answered with 5xx. */
+          error_rate_max: z.number().min(0).max(1).default(0.01),
+          /** 99 of 100 redirects are answered within it; an edge of the histogram of the service. */
+          p99_ms: z
+            .literal(
+              [5, 10, 25, 50, 100, 200, 500, 1000, 2500, 5000],
+              'expected 5, 10, 25, 50, 100, 200, 500, 1000, 2500 or 5000',
+            )
+            .default(500),
+        })
+        .prefault({}),
       /** What has to be free on a host, in megabytes. */
       free_mb_min: z.int().min(0).default(500),
       /** Of the last minute, for each processor. */

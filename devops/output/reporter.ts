@@ -89,9 +89,12 @@ export function createTextReporter({ write, nowMs, environment }: TextReporterOp
     },
     held: () =>
       write(
-        `It holds: every host stays as it is. Bring the others back, then go on: npm run deploy -- --env ${environment} --resume\n`,
+        `It holds: every host stays as it is. Go on once that is mended: npm run deploy -- --env ${environment} --resume, or back: --abort\n`,
       ),
-    mixed: () => write(`Not every host could be brought back. See: npm run status -- --env ${environment}\n`),
+    mixed: () =>
+      write(
+        `Not every host could be brought back. See: npm run status -- --env ${environment}, and go on: npm run deploy -- --env ${environment} --resume\n`,
+      ),
     interrupted: () =>
       write(
         `\nInterrupted between two steps. Go on: npm run deploy -- --env ${environment} --resume, or back: --abort\n`,
@@ -130,6 +133,9 @@ function describe(evidence: unknown): string {
     return sentBytes === 0 ? '  nothing to send' : `  ${(sentBytes / 1e6).toFixed(1)} MB sent`;
   if (typeof freeMb === 'number') return `  ${freeMb} MB free`;
   if (typeof readyMs === 'number') return `  ready after ${readyMs} ms`;
+  const { verdict, requests, synthetic, errors, slow } = evidence as Record<string, unknown>;
+  if (typeof verdict === 'string')
+    return `  ${requests} requests (${synthetic} our own), ${errors} failed, ${slow} slow`;
   const { rehearsed, isMigrated } = evidence as Record<string, unknown>;
   if (isMigrated === false) return '  nothing to migrate';
   if (Array.isArray(rehearsed)) {

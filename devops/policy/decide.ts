@@ -8,7 +8,7 @@ import { basename, join } from 'node:path';
 import * as cedar from '@cedar-policy/cedar-wasm/nodejs';
 
 /** Where in a deploy is asked; policies/facts.cedarschema says what is known there. */
-export type Gate = 'begin' | 'switch';
+export type Gate = 'begin' | 'switch' | 'promote';
 
 export interface Question {
   readonly gate: Gate;
@@ -24,6 +24,8 @@ export interface Decision {
   readonly gate: Gate;
   readonly host: string;
   readonly isAllowed: boolean;
+  /** Whether everything stays as it is then, for a person to decide: all that refuse say so with `@then("hold")`. */
+  readonly isHeld: boolean;
   /** Each with the policy that says it. */
   readonly refusals: readonly Refusal[];
   readonly facts: Facts;
@@ -57,10 +59,10 @@ export function loadPolicies(folder: string): Policies {
   // Read once: reading them takes as long as all questions of a deploy. Cedar keeps them by name.
   cedar.preparsePolicySet(folder, { staticPolicies: texts });
   cedar.preparseSchema(folder, schema);
-  const reasons = new Map(Object.entries(texts).map(([name, text]) => [name, readReason(text)]));
+  const annotations = new Map(Object.entries(texts).map(([name, text]) => [name, readAnnotations(text)]));
   const refusal = (policy: string, facts: Facts): Refusal => ({
     policy,
-    reason: fill(reasons.get(policy) ?? `${policy} forbids it.`, facts),
+    reason: fill(annotations.get(policy)?.reason ?? `${policy} forbids it.`, facts),
   });
 
   return {
@@ -88,7 +90,9 @@ export function loadPolicies(folder: string): Policies {
       const isAllowed = decision === 'allow' && faults.length === 0;
       const forbidding = decision === 'allow' ? [] : diagnostics.reason;
       const refusals = [...forbidding.map((policy) => refusal(policy, facts)), ...faults];
-      return { gate, host, isAllowed, refusals, facts };
+      const isHeld =
+        refusals.length > 0 && refusals.every(({ policy }) => annotations.get(policy)?.then === 'hold');
+      return { gate, host, isAllowed, isHeld, refusals, facts };
     },
   };
 }
@@ -106,10 +110,10 @@ function validate(staticPolicies: Record<string, string>, schema: string): void 
   if (faults.length > 0) throw new PolicyError(`The policies cannot be used:\n${faults.join('\n')}`);
 }
 
-/** Of the annotation `@reason`; undefined: it has none. */
-function readReason(text: string): string | undefined {
+/** `@reason` and `@then`, where a policy has them. */
+function readAnnotations(text: string): { readonly [name: string]: string | null | undefined } {
   const parsed = cedar.policyToJson(text);
-  return parsed.type === 'success' ? (parsed.json.annotations?.reason ?? undefined) : undefined;
+  return parsed.type === 'success' ? (parsed.json.annotations ?? {}) : {};
 }
 
 /** `{host.free_mb}` becomes the fact. */

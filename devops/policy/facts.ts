@@ -1,8 +1,10 @@
 /** What policies are asked with (policies/facts.cedarschema), of what is known of a host, a release and an environment. */
 
 import type { HostFacts } from '../host/inspect.ts';
+import type { Counters } from '../host/measure.ts';
 import type { Manifest, Window } from '../manifest/schema.ts';
 import type { ReleaseIdentity } from '../release/build-release.ts';
+import type { Verdict } from '../roll/verdict.ts';
 import type { Facts } from './decide.ts';
 
 export interface BeginFacts {
@@ -60,6 +62,26 @@ export function factsToSwitch({ environment, hosts, variables, rollback }: Switc
   return {
     environment: { name: environment, hosts, shares_database: variables.DATABASE_URL !== undefined },
     rollback: { is_needed: rollback.isNeeded, is_ready: rollback.isReady, is_waived: rollback.isWaived },
+  };
+}
+
+export interface Baked extends Omit<Counters, 'pid'> {
+  readonly verdict: Verdict;
+}
+
+export function factsToPromote({
+  environment,
+  hosts,
+  variables,
+  manifest,
+  baked,
+}: Pick<BeginFacts, 'environment' | 'hosts' | 'variables' | 'manifest'> & { readonly baked: Baked }): Facts {
+  const { requests_min, error_rate_max, p99_ms } = manifest.deploy.bake;
+  const { verdict, requests, synthetic, errors, redirects, slow } = baked;
+  return {
+    environment: { name: environment, hosts, shares_database: variables.DATABASE_URL !== undefined },
+    bake: { verdict, requests, synthetic, errors, redirects, slow },
+    limits: { requests_min, error_ppm_max: Math.round(error_rate_max * MILLION), p99_ms },
   };
 }
 

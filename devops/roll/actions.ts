@@ -4,17 +4,19 @@ import { createReadStream } from 'node:fs';
 import type { Journal } from '../audit/journal.ts';
 import type { Drained } from '../host/drain.ts';
 import type { HostFacts } from '../host/inspect.ts';
+import type { Counters, ToMeasure } from '../host/measure.ts';
 import type { Readyz } from '../host/probe.ts';
 import type { Rehearsal } from '../host/shadow.ts';
 import type { Proof } from '../host/switch.ts';
 import type { Manifest } from '../manifest/schema.ts';
 import type { Facts, Gate, Policies } from '../policy/decide.ts';
-import { factsToBegin, factsToSwitch } from '../policy/facts.ts';
+import { type Baked, factsToBegin, factsToPromote, factsToSwitch } from '../policy/facts.ts';
 import type { Archive } from '../release/archive.ts';
 import type { Release, ReleaseIdentity } from '../release/build-release.ts';
 import { type HostClient, HostFailure } from '../remote/host-client.ts';
 import type { Action, Step } from './plan.ts';
 import { type DeployRecord, readEvidence } from './record.ts';
+import { judge, type Verdict, worst } from './verdict.ts';
 
 export interface ActionDeps {
   readonly deploy: string;
@@ -44,6 +46,12 @@ export interface ActionDeps {
 
 /** Somebody who was just changed may need a moment. */
 const FLOOR_WITHIN_MS = 15_000;
+/** So many times as long as `deploy.bake.seconds`, where there is a doubt. */
+const BAKES_MAX = 3;
+/** Of a bake, until somebody looks at what there is. */
+const PORTION_MS = 5000;
+/** What P99 says. */
+const SLOW_SHARE_MAX = 0.01;
 const MB = 1024 * 1024;
 
 export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown> {
@@ -51,13 +59,13 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
   const { policies, isRollbackWaived } = deps;
   const reasonsBefore = (host: string): readonly string[] => before[host]?.reasons ?? [];
 
-  /** Throws HostFailure `refused` with what the policies say. */
+  /** Throws HostFailure `refused`, or `held` for a person to decide, with what the policies say. */
   function obey(client: HostClient, gate: Gate, facts: Facts, evidence: readonly string[] = []): void {
     const decision = policies.decide({ gate, person: holder, host: client.name, facts });
     journal.append({ type: 'decision', host: client.name, detail: decision });
     if (decision.isAllowed) return;
     const message = decision.refusals.map(({ policy, reason }) => `${reason} (policy ${policy})`).join(' ');
-    throw new HostFailure(client.name, { code: 'refused', message, evidence });
+    throw new HostFailure(client.name, { code: decision.isHeld ? 'held' : 'refused', message, evidence });
   }
 
   async function preflight(client: HostClient): Promise<unknown> {
@@ -85,6 +93,66 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     const evidence = noWayBack === null ? [] : [noWayBack.message, ...noWayBack.evidence];
     obey(client, 'switch', factsToSwitch({ ...deps, hosts: clients.size, rollback }), evidence);
     return { rehearsed, isMigrationNeeded };
+  }
+
+  /** Looks again where there is a doubt: more requests may tell. */
+  async function bake(client: HostClient): Promise<unknown> {
+    const { seconds, requests_min } = manifest.deploy.bake;
+    const first = await client.call<Counters>('measure', toMeasure(0, 0));
+    let baked: Baked = {
+      ...first,
+      requests: 0,
+      synthetic: 0,
+      errors: 0,
+      redirects: 0,
+      slow: 0,
+      verdict: 'inconclusive',
+    };
+    for (let time = 0; time < BAKES_MAX && baked.verdict === 'inconclusive'; time++) {
+      for (let leftMs = seconds * 1000; leftMs > 0; leftMs -= PORTION_MS) {
+        const forMs = Math.min(leftMs, PORTION_MS);
+        const now = await client.call<Counters>(
+          'measure',
+          toMeasure(forMs, (requests_min * forMs) / (seconds * 1000)),
+        );
+        if (now.pid !== first.pid) {
+          const message = `The process ${first.pid} is gone, and ${now.pid} is in its place: it ended while it was looked at.`;
+          throw new HostFailure(client.name, { code: 'unhealthy', message, evidence: [] });
+        }
+        baked = add(baked, { first, now });
+        if (baked.verdict === 'fail') break;
+      }
+    }
+    obey(client, 'promote', factsToPromote({ ...deps, hosts: clients.size, baked }));
+    return baked;
+  }
+
+  function toMeasure(forMs: number, requestsMin: number): ToMeasure {
+    return { forMs, requestsMin, slowMs: manifest.deploy.bake.p99_ms };
+  }
+
+  /** What came in since the beginning of the bake. */
+  function add(before: Baked, { first, now }: { readonly first: Counters; readonly now: Counters }): Baked {
+    const { requests_min, error_rate_max: shareMax } = manifest.deploy.bake;
+    const unanswered = before.unanswered + now.unanswered;
+    const requests = now.requests - first.requests + unanswered;
+    const errors = now.errors - first.errors + unanswered;
+    const [redirects, slow] = [now.redirects - first.redirects, now.slow - first.slow];
+    const enough: Verdict = requests < requests_min ? 'inconclusive' : 'pass';
+    const verdict = worst([
+      enough,
+      judge({ requests, bad: errors, shareMax }),
+      judge({ requests: redirects, bad: slow, shareMax: SLOW_SHARE_MAX }),
+    ]);
+    return {
+      requests,
+      errors,
+      redirects,
+      slow,
+      unanswered,
+      synthetic: before.synthetic + now.synthetic,
+      verdict,
+    };
   }
 
   async function upload(client: HostClient): Promise<unknown> {
@@ -142,6 +210,7 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
         reasonsBefore: reasonsBefore(client.name),
         stableMs: manifest.deploy.stable_seconds * 1000,
       }),
+    bake,
     mark_bad: (client, step) =>
       client.call('bad', { release: step.release, reason: `deploy ${deploy} was undone` }),
     smoke: (client) => client.call('smoke', {}),

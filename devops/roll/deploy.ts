@@ -80,7 +80,7 @@ async function withHosts(options: DeployOptions, work: () => Promise<number>): P
   try {
     options.tell(newsOf(options, 'begun'));
     const code = await work();
-    if (code !== EXIT.interrupted) journal.append({ type: 'ended', detail: { code } });
+    if (!isOpen(code)) journal.append({ type: 'ended', detail: { code } });
     options.tell(newsOf(options, OCCASIONS[code] ?? 'failed'));
     return code;
   } finally {
@@ -90,10 +90,16 @@ async function withHosts(options: DeployOptions, work: () => Promise<number>): P
   }
 }
 
+/** Somebody has to go on with it, or back. */
+function isOpen(code: number): boolean {
+  return code === EXIT.interrupted || code === EXIT.inconclusive || code === EXIT.mixed;
+}
+
 const OCCASIONS: Readonly<Record<number, Occasion>> = {
   [EXIT.done]: 'done',
   [EXIT.undone]: 'undone',
   [EXIT.mixed]: 'mixed',
+  [EXIT.inconclusive]: 'mixed',
   [EXIT.interrupted]: 'interrupted',
 };
 
@@ -129,9 +135,9 @@ async function rollOut(options: DeployOptions): Promise<number> {
       return EXIT.interrupted;
     case 'failed':
       reporter.failed(outcome.failures);
-      if (outcome.failures.some(isHold)) {
+      if (outcome.failures.every(isHeld)) {
         reporter.held();
-        return EXIT.mixed;
+        return outcome.failures.some(isDoubt) ? EXIT.inconclusive : EXIT.mixed;
       }
       if (listTouched(options).length > 0) return beginUndo(options, { isBad: true });
       reporter.untouched();
@@ -174,9 +180,13 @@ function isRefusal({ error }: StepFailure): boolean {
   return error instanceof HostFailure && error.code === 'refused';
 }
 
-/** To go on, or back, would leave fewer hosts than there have to be. */
-function isHold({ error }: StepFailure): boolean {
-  return error instanceof HostFailure && error.code === 'floor';
+/** To go on, or back, would leave fewer hosts than there have to be, or nobody knows which of both is right. */
+function isHeld(failure: StepFailure): boolean {
+  return isDoubt(failure) || (failure.error instanceof HostFailure && failure.error.code === 'floor');
+}
+
+function isDoubt({ error }: StepFailure): boolean {
+  return error instanceof HostFailure && error.code === 'held';
 }
 
 /** Hosts of which `current` may have been moved, the last one first. */

@@ -2,7 +2,7 @@
  * What a deploy does, as data: stages one after the other, in each stage lanes side by side, in each lane steps one after the other. The
  * same value is printed by `--check`, run by the engine, and written to the journal.
  *
- *   lock ─▶ preflight ─▶ upload ─▶ rehearse ─▶ batch by batch: configure · migrate · drain · switch · prove · undrain ─▶ commit ─▶ prune
+ *   lock ─▶ preflight ─▶ upload ─▶ rehearse ─▶ batch by batch: configure · migrate · drain · switch · prove · undrain · bake ─▶ commit ─▶ prune
  */
 
 export type Action =
@@ -17,6 +17,7 @@ export type Action =
   | 'undrain'
   | 'switch'
   | 'prove'
+  | 'bake'
   | 'mark_bad'
   | 'smoke'
   | 'commit'
@@ -69,10 +70,12 @@ export interface PlanOptions {
   readonly hosts: readonly HostNow[];
   readonly batches: readonly (number | string)[];
   readonly floor: number | string;
+  /** Whether what the new release does is looked at before the next host takes it. */
+  readonly isBaked: boolean;
 }
 
 /** Hosts that are broken come first: they cannot become worse, and the only healthy one is not touched before them. */
-export function planDeploy({ release, hosts, batches, floor: asked }: PlanOptions): Plan {
+export function planDeploy({ release, hosts, batches, floor: asked, isBaked }: PlanOptions): Plan {
   const ordered = [...hosts].sort((one, other) => Number(one.isHealthy) - Number(other.isHealthy));
   const floor = countFloor(hosts.length, asked);
   const names = ordered.map(({ name }) => name);
@@ -103,6 +106,7 @@ export function planDeploy({ release, hosts, batches, floor: asked }: PlanOption
         lanes: group.map(({ name }) => [
           ...(['configure', 'migrate'] as const).map((action) => stepOf(action, name, release)),
           ...takeOver(name, { release, others: without(names, group) }),
+          ...(isBaked ? [stepOf('bake', name, release)] : []),
         ]),
       })),
       { name: 'smoke', lanes: each('smoke') },
@@ -115,7 +119,8 @@ export function planDeploy({ release, hosts, batches, floor: asked }: PlanOption
 /** Back to a release that hosts have: nothing is sent and nothing migrated. What is left is marked, so that nobody comes back to it. */
 export function planRollback(options: PlanOptions): Plan {
   const { release } = options;
-  const plan = planDeploy(options);
+  // It was committed before: that it took over is enough.
+  const plan = planDeploy({ ...options, isBaked: false });
   const isNeeded = ({ action }: Step): boolean =>
     action !== 'upload' && action !== 'migrate' && action !== 'configure';
   const marks = plan.hosts.flatMap(({ name, from }) =>

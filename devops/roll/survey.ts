@@ -80,6 +80,7 @@ export function planFor({ manifest, release, names, facts, isRollback }: ToPlan)
     const { current = null, readyz = null } = known ?? {};
     return { name, current, back: known === undefined ? null : findBack(known), isHealthy: readyz !== null };
   });
-  const { batches, floor } = manifest.deploy;
-  return (isRollback ? planRollback : planDeploy)({ release, hosts, batches, floor });
+  const { batches, floor, bake } = manifest.deploy;
+  const isBaked = bake.seconds > 0;
+  return (isRollback ? planRollback : planDeploy)({ release, hosts, batches, floor, isBaked });
 }

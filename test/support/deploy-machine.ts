@@ -14,7 +14,7 @@ import { runNode } from './run-node.ts';
 import { ADMIN_KEY, makeFolder } from './service.ts';
 
 export const MANIFEST = parseManifest(
-  'provider: local\ndeploy: { stable_seconds: 0.5, load_max: 1000 }\n',
+  'provider: local\ndeploy: { stable_seconds: 0.5, load_max: 1000, bake: { seconds: 1, requests_min: 40 } }\n',
   'test.yaml',
 );
 

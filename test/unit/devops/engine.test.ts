@@ -11,6 +11,7 @@ function open(t: Test): Journal {
 
 const PLAN = planDeploy({
   release: 'r2',
+  isBaked: false,
   hosts: ['h1', 'h2'].map((name) => ({ name, current: 'r1', back: 'r1', isHealthy: true })),
   floor: 0,
   batches: ['100%'],

@@ -16,7 +16,7 @@ t.test('every environment that comes along can be used', async (t) => {
 t.test('the example can be used, and shows every name that there is', async (t) => {
   const text = readFileSync(EXAMPLE, 'utf8');
   t.match(parseManifest(text, 'example.yaml'), { provider: 'hosts', hosts: { length: 3 } });
-  const told = new Set([...text.matchAll(/\b([a-z_]+):/g)].map(([, name]) => name));
+  const told = new Set([...text.matchAll(/\b([a-z_0-9]+):/g)].map(([, name]) => name));
   const schema = z.toJSONSchema(manifestSchema, { io: 'input', unrepresentable: 'any' });
   t.same(
     [...listNames(schema)].filter((name) => !told.has(name)),
@@ -46,6 +46,7 @@ t.test('what is not said has a careful default', async (t) => {
       floor: '50%',
       drain_seconds: 20,
       stable_seconds: 2,
+      bake: { seconds: 5, requests_min: 100, error_rate_max: 0.01, p99_ms: 500 },
       free_mb_min: 500,
       load_max: 4,
       clock_skew_ms_max: 5000,

@@ -28,7 +28,7 @@ t.test('batches are a number of hosts, or what share of them is done then', asyn
 });
 
 t.test('a deploy rehearses everywhere before it changes anything, and broken hosts come first', async (t) => {
-  const plan = planDeploy({ release: 'r2', hosts: HOSTS, batches: [1, '100%'], floor: 1 });
+  const plan = planDeploy({ release: 'r2', hosts: HOSTS, batches: [1, '100%'], floor: 1, isBaked: true });
   t.same(plan.hosts, [
     { name: 'h2', from: 'r1', to: 'r2', back: 'r1', batch: 1 },
     { name: 'h3', from: null, to: 'r2', back: null, batch: 2 },
@@ -38,11 +38,14 @@ t.test('a deploy rehearses everywhere before it changes anything, and broken hos
     ['preflight', 'preflight h2 r2', 'preflight h3 r2', 'preflight h1 r2'],
     ['upload', 'upload h2 r2', 'upload h3 r2', 'upload h1 r2'],
     ['rehearse', 'rehearse h2 r2', 'rehearse h3 r2', 'rehearse h1 r2'],
-    ['batch 1 of 2', 'configure h2 r2, migrate h2 r2, drain h2 r2, switch h2 r2, prove h2 r2, undrain h2 r2'],
+    [
+      'batch 1 of 2',
+      'configure h2 r2, migrate h2 r2, drain h2 r2, switch h2 r2, prove h2 r2, undrain h2 r2, bake h2 r2',
+    ],
     [
       'batch 2 of 2',
-      'configure h3 r2, migrate h3 r2, drain h3 r2, switch h3 r2, prove h3 r2, undrain h3 r2',
-      'configure h1 r2, migrate h1 r2, drain h1 r2, switch h1 r2, prove h1 r2, undrain h1 r2',
+      'configure h3 r2, migrate h3 r2, drain h3 r2, switch h3 r2, prove h3 r2, undrain h3 r2, bake h3 r2',
+      'configure h1 r2, migrate h1 r2, drain h1 r2, switch h1 r2, prove h1 r2, undrain h1 r2, bake h1 r2',
     ],
     ['smoke', 'smoke h2 r2', 'smoke h3 r2', 'smoke h1 r2'],
     ['commit', 'commit h2 r2', 'commit h3 r2', 'commit h1 r2'],
@@ -58,7 +61,7 @@ t.test('never so many at once that fewer than the floor are left', async (t) => 
     isHealthy: true,
   }));
   const sizes = (floor: number | string) => {
-    const plan = planDeploy({ release: 'r2', hosts, batches: ['100%'], floor });
+    const plan = planDeploy({ release: 'r2', hosts, batches: ['100%'], floor, isBaked: false });
     const batches = plan.stages.filter(({ name }) => name.startsWith('batch'));
     return [plan.floor, ...batches.map(({ lanes }) => lanes.length)];
   };
@@ -66,11 +69,11 @@ t.test('never so many at once that fewer than the floor are left', async (t) => 
   t.same(sizes('80%'), [3, 1, 1, 1, 1]);
   t.same(sizes(9), [3, 1, 1, 1, 1], 'one at a time is always possible');
   t.same(sizes(0), [0, 4]);
-  const [drain] = planDeploy({ release: 'r2', hosts, batches: ['100%'], floor: 2 })
+  const [drain] = planDeploy({ release: 'r2', hosts, batches: ['100%'], floor: 2, isBaked: false })
     .stages.flatMap(({ lanes }) => lanes.flat())
     .filter(({ action }) => action === 'drain');
   t.same(drain?.others, ['h2', 'h3'], 'those that are not changed together with it');
-  const alone = planDeploy({ release: 'r2', hosts, batches: ['100%'], floor: 0 }).stages;
+  const alone = planDeploy({ release: 'r2', hosts, batches: ['100%'], floor: 0, isBaked: false }).stages;
   t.notOk(alone.flatMap(({ lanes }) => lanes.flat()).some(({ action }) => action === 'drain'));
 });
 
@@ -94,7 +97,13 @@ t.test('an undo goes the same way back, and takes away what was never there', as
 });
 
 t.test('a rollback sends and migrates nothing, and marks what it leaves', async (t) => {
-  const { stages } = planRollback({ release: 'r0', hosts: HOSTS.slice(0, 1), batches: [1], floor: '50%' });
+  const { stages } = planRollback({
+    release: 'r0',
+    hosts: HOSTS.slice(0, 1),
+    batches: [1],
+    floor: '50%',
+    isBaked: true,
+  });
   t.same(show([...stages]), [
     ['preflight', 'preflight h1 r0'],
     ['rehearse', 'rehearse h1 r0'],

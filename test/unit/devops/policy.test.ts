@@ -6,7 +6,13 @@ import type { HostFacts } from '../../../devops/host/inspect.ts';
 import { parseManifest } from '../../../devops/manifest/read-manifest.ts';
 import type { Window } from '../../../devops/manifest/schema.ts';
 import { type Facts, loadPolicies } from '../../../devops/policy/decide.ts';
-import { type BeginFacts, factsToBegin, factsToSwitch, isOpen } from '../../../devops/policy/facts.ts';
+import {
+  type BeginFacts,
+  factsToBegin,
+  factsToPromote,
+  factsToSwitch,
+  isOpen,
+} from '../../../devops/policy/facts.ts';
 
 const FOLDER = 'devops/policies';
 const NOW = Date.UTC(2026, 0, 7, 12);
@@ -132,4 +138,34 @@ t.test('a window is of the clock of its zone, also across midnight', async (t) =
   );
   const simple: Window = { ...window, from: '08:00', to: '17:00', zone: 'UTC' };
   t.same([isOpen(simple, NOW), isOpen(simple, Date.UTC(2026, 0, 8, 12))], [true, false]);
+});
+
+t.test('a release that does badly goes back, and where it is doubtful everything stays', async (t) => {
+  const decide = (verdict: 'pass' | 'fail' | 'inconclusive') => {
+    const counts = { requests: 200, synthetic: 20, errors: 3, redirects: 190, slow: 1, unanswered: 0 };
+    const facts = factsToPromote({
+      environment: 'staging',
+      manifest: parseManifest('provider: local\n', 'x.yaml'),
+      hosts: 1,
+      variables: {},
+      baked: { ...counts, verdict },
+    });
+    return loadPolicies(FOLDER).decide({ gate: 'promote', person: 'somebody', host: 'h1', facts });
+  };
+  t.match(decide('pass'), { isAllowed: true, isHeld: false });
+  t.match(decide('fail'), {
+    isAllowed: false,
+    isHeld: false,
+    refusals: [
+      {
+        policy: 'baked',
+        reason: /^Of 200 requests 3 failed, and of 190 redirects 1 took longer than 500 ms/,
+      },
+    ],
+  });
+  t.match(decide('inconclusive'), {
+    isAllowed: false,
+    isHeld: true,
+    refusals: [{ policy: 'baked-clearly' }],
+  });
 });

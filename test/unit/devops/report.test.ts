@@ -18,6 +18,7 @@ t.test('a deploy is told with its hosts, what was refused, and each step', async
     hosts: [{ name: 'h1', current: 'r1', back: 'r1', isHealthy: true }],
     batches: [1],
     floor: 0,
+    isBaked: false,
   });
   journal.append({
     type: 'begun',

@@ -1,0 +1,126 @@
+/** What the service on this host did for a while, by its own /metrics. Where too few people ask, signed requests of our own are added. */
+
+import { createHmac } from 'node:crypto';
+import { type Environment, managementPortOf, publicPortOf, readServiceEnvironment } from './environment.ts';
+import { HostError } from './host-error.ts';
+import type { Layout } from './layout.ts';
+import { ask } from './probe.ts';
+import { SMOKE_KEY } from './smoke.ts';
+
+export interface ToMeasure {
+  readonly forMs: number;
+  /** So many requests at least. */
+  readonly requestsMin: number;
+  /** Longer is slow. One of the edges of the service's histogram. */
+  readonly slowMs: number;
+}
+
+/** Sums since the process began, but for `synthetic` and `unanswered`. */
+export interface Counters {
+  readonly pid: number;
+  /** Of anybody but those who ask how it is. */
+  readonly requests: number;
+  /** Answered with 5xx. */
+  readonly errors: number;
+  readonly redirects: number;
+  readonly slow: number;
+  /** Of this measurement: those of our own, and those of them that got no answer. */
+  readonly synthetic: number;
+  readonly unanswered: number;
+}
+
+const TICK_MS = 250;
+/** At once. */
+const SYNTHETIC_MAX = 20;
+const REDIRECT = '/:key';
+
+/** Throws HostError `unhealthy` where nobody answers /metrics. */
+export async function measure(layout: Layout, { forMs, requestsMin, slowMs }: ToMeasure): Promise<Counters> {
+  const variables = readServiceEnvironment(layout);
+  const first = await readCounters(variables, slowMs);
+  const startedAt = performance.now();
+  const sent = { synthetic: 0, unanswered: 0 };
+  for (let now = first; ; now = await readCounters(variables, slowMs)) {
+    const elapsedMs = performance.now() - startedAt;
+    if (elapsedMs >= forMs) return { ...now, ...sent };
+    const due = Math.ceil((requestsMin * (elapsedMs + TICK_MS)) / forMs);
+    const missing = due - (now.requests - first.requests) - sent.unanswered;
+    const count = Math.min(Math.max(0, missing), SYNTHETIC_MAX);
+    const isAnswered = await Promise.all(Array.from({ length: count }, () => followOne(variables)));
+    sent.synthetic += count;
+    sent.unanswered += isAnswered.filter((one) => !one).length;
+    const restMs = Math.min(TICK_MS - ((performance.now() - startedAt) % TICK_MS), forMs - elapsedMs);
+    await new Promise((resolve) => setTimeout(resolve, restMs));
+  }
+}
+
+/** Leaves no click. Resolves with whether it was answered, with whatever. */
+async function followOne(variables: Environment): Promise<boolean> {
+  const { SYNTHETIC_SECRET: secret = '' } = variables;
+  const seconds = String(Math.floor(Date.now() / 1000));
+  const signature = createHmac('sha256', secret).update(seconds).digest('hex');
+  const headers = { 'x-fleetlink-synthetic': `${seconds}.${signature}` };
+  try {
+    await ask(`http://127.0.0.1:${publicPortOf(variables)}/${SMOKE_KEY}`, { headers });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function readCounters(
+  variables: Environment,
+  slowMs: number,
+): Promise<Omit<Counters, 'synthetic' | 'unanswered'>> {
+  const url = `http://127.0.0.1:${managementPortOf(variables)}/metrics`;
+  const answer = await ask(url).catch((error: unknown) => {
+    throw new HostError('unhealthy', `Nobody answers /metrics: ${(error as Error).message}.`);
+  });
+  if (!answer.ok) throw new HostError('unhealthy', `/metrics answered ${answer.status}.`);
+  return parseCounters(await answer.text(), slowMs);
+}
+
+/** Of Prometheus text. */
+export function parseCounters(text: string, slowMs: number): Omit<Counters, 'synthetic' | 'unanswered'> {
+  const samples = text.split('\n').flatMap(parseSample);
+  const sum = (among: (sample: Sample) => boolean): number =>
+    samples.filter(among).reduce((total, { value }) => total + value, 0);
+  const asked = samples.filter(({ name, route }) => name === 'http_requests_total' && !PROBES.has(route));
+  const ofRedirects = ({ name, route }: Sample): boolean =>
+    name === 'http_request_duration_seconds_bucket' && route === REDIRECT;
+  const within = (le: string): number => sum((sample) => ofRedirects(sample) && sample.le === le);
+  return {
+    pid: Number(samples.find(({ name }) => name === 'fleetlink_process_info')?.pid),
+    requests: asked.reduce((total, { value }) => total + value, 0),
+    errors: asked
+      .filter(({ status }) => status.startsWith('5'))
+      .reduce((total, { value }) => total + value, 0),
+    redirects: within('+Inf'),
+    slow: within('+Inf') - within(String(slowMs / 1000)),
+  };
+}
+
+/** Routes of those who ask how the service is. */
+const PROBES = new Set(['/readyz', '/healthz', '/metrics', '/drain']);
+
+interface Sample {
+  readonly name: string;
+  readonly value: number;
+  readonly route: string;
+  readonly status: string;
+  readonly le: string;
+  readonly pid: string;
+}
+
+function parseSample(line: string): Sample[] {
+  const [, name, labels = '', value] = /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line) ?? [];
+  if (name === undefined) return [];
+  const label = (wanted: string): string => new RegExp(`(?:^|,)${wanted}="([^"]*)"`).exec(labels)?.[1] ?? '';
+  const [route, status, le, pid] = ['route', 'status', 'le', 'pid'].map(label) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  return [{ name, value: Number(value), route, status, le, pid }];
+}

@@ -1,0 +1,21 @@
+// What a host reads of its service's figures.
+import t from 'tap';
+import { createMetrics } from '../../../app/health/metrics.ts';
+import { parseCounters } from '../../../devops/host/measure.ts';
+
+t.test('requests, errors and slow redirects are read as the service writes them', async (t) => {
+  const metrics = createMetrics({ release: 'r1', pid: 42 });
+  const answer = (route: string, status: number, seconds: number) => {
+    metrics.countRequest({ route, method: 'GET', status });
+    metrics.requestDuration.observe(seconds, route);
+  };
+  for (const seconds of [0.001, 0.4, 0.6, 3]) answer('/:key', 302, seconds);
+  answer('/:key', 503, 0.01);
+  answer('/api/v1/links', 500, 9);
+  answer('/api/v1/links', 404, 0.01);
+  for (const route of ['/readyz', '/metrics', '/healthz', '/drain']) answer(route, 503, 2);
+  const text = await metrics.registry.metrics();
+  t.same(parseCounters(text, 500), { pid: 42, requests: 7, errors: 2, redirects: 5, slow: 2 });
+  t.equal(parseCounters(text, 1000).slow, 1);
+  t.match(parseCounters('', 500), { requests: 0, errors: 0, redirects: 0, slow: 0 });
+});
