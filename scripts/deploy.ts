@@ -17,6 +17,7 @@ import type { Archive } from '../devops/release/archive.ts';
 import { buildRelease, findRelease, type Release } from '../devops/release/build-release.ts';
 import { BuildError } from '../devops/release/npm.ts';
 import { buildTool } from '../devops/release/tool.ts';
+import { HostFailure } from '../devops/remote/host-client.ts';
 import { abortDeploy, type DeployOptions, EXIT, resumeDeploy, runDeploy } from '../devops/roll/deploy.ts';
 import { findRollbackTarget, RollbackError } from '../devops/roll/find-rollback-target.ts';
 import { findInterrupted, noteBefore } from '../devops/roll/record.ts';
@@ -35,6 +36,7 @@ process.exitCode = await main().catch((error: unknown) => {
   if (error instanceof RollbackError || error instanceof UnreachableError)
     return end(EXIT.refused, error.message);
   if (error instanceof BuildError || error instanceof TransportError) return end(EXIT.failed, error.message);
+  if (error instanceof HostFailure) return end(EXIT.failed, `${error.host}: ${error.message}`);
   throw error;
 });
 
@@ -124,7 +126,7 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
       holder: `${userInfo().username}@${hostname()}`,
       nonce: randomBytes(8).toString('hex'),
       environment: options.env,
-      release: { id, platform, arch, isDirty },
+      release: { id, platform, arch, isDirty, ...(built !== null && { needs: built.needs }) },
       isRollback: options.rollback,
       ranInStaging: await ranIn(manifest.deploy.staged_in, { release: id, tool }),
       isRollbackWaived: options['no-rollback'],

@@ -6,6 +6,7 @@ import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts
 import { type Decision, type Facts, loadPolicies, PolicyError } from '../devops/policy/decide.ts';
 import { type BeginFacts, factsToBegin } from '../devops/policy/facts.ts';
 import { buildTool } from '../devops/release/tool.ts';
+import type { HostClient } from '../devops/remote/host-client.ts';
 import { EXIT } from '../devops/roll/deploy.ts';
 import { survey, UnreachableError } from '../devops/roll/survey.ts';
 import { CACHE, ENVIRONMENTS, HOST_PROGRAM, POLICIES } from './deploy-places.ts';
@@ -36,10 +37,14 @@ async function main(): Promise<number> {
   try {
     const facts = await survey(clients, { base: null, onNote: () => undefined });
     const person = `${userInfo().username}@${hostname()}`;
-    const decisions = [...facts].map(([name, host]) => {
-      const given = { environment, manifest, hosts: clients.size, host };
-      return policies.decide({ gate: 'begin', person, host: name, facts: factsNow(given) });
-    });
+    const variables = manifest.service;
+    const decisions = await Promise.all(
+      [...facts].map(async ([name, host]) => {
+        const takenPorts = await (clients.get(name) as HostClient).call<number[]>('ports', { variables });
+        const given = { environment, manifest, hosts: clients.size, host, takenPorts };
+        return policies.decide({ gate: 'begin', person, host: name, facts: factsNow(given) });
+      }),
+    );
     show(policies.names, decisions);
     return decisions.every(({ isAllowed }) => isAllowed) ? EXIT.done : EXIT.refused;
   } finally {
@@ -48,7 +53,9 @@ async function main(): Promise<number> {
 }
 
 /** Of the release that was named, or of what runs. */
-function factsNow(given: Pick<BeginFacts, 'environment' | 'manifest' | 'hosts' | 'host'>): Facts {
+function factsNow(
+  given: Pick<BeginFacts, 'environment' | 'manifest' | 'hosts' | 'host' | 'takenPorts'>,
+): Facts {
   const id = values.release ?? given.host.current ?? 'nothing';
   return factsToBegin({
     ...given,

@@ -14,6 +14,7 @@ import { PassThrough, Readable } from 'node:stream';
 import { drain, endDrain } from './drain.ts';
 import {
   type Configuration,
+  type Environment,
   managementPortOf,
   readServiceEnvironment,
   restoreServiceEnvironment,
@@ -34,11 +35,12 @@ import {
 } from './lease.ts';
 import { measure, type ToMeasure } from './measure.ts';
 import { deleteService } from './pm2.ts';
+import { listTakenPorts } from './ports.ts';
 import { readReadyz } from './probe.ts';
 import { assembleRelease, type IncomingLayer, prune, type ReleaseParts, receiveLayer } from './receive.ts';
 import { migrate, rehearse, type ToRehearse } from './shadow.ts';
 import { smoke } from './smoke.ts';
-import { noteBad, noteCommitted } from './state.ts';
+import { noteBad, noteCommitted, noteWithdrawn } from './state.ts';
 import { type ProofOptions, prove, type Switch, switchTo } from './switch.ts';
 import { type LogPart, readLogs } from './tail.ts';
 
@@ -55,6 +57,7 @@ type Verb = (layout: Layout, args: never, body: Readable) => unknown;
 const OPEN: Readonly<Record<string, Verb>> = {
   inspect: (layout) => inspect(layout),
   readyz: (layout) => readReadyz(managementPortOf(readServiceEnvironment(layout))),
+  ports: (layout, asked: { variables: Environment }) => listTakenPorts(layout, asked),
   environment: (layout) => readServiceEnvironment(layout),
   logs: (layout, asked: { lines: number; after: LogPart['at'] | null }) => readLogs(layout, asked),
   acquire: (layout, asked: Pick<Lease, 'deploy' | 'holder' | 'doing'>) => acquireLease(layout, asked),
@@ -83,6 +86,7 @@ const LOCKED: Readonly<Record<string, Verb>> = {
   remove: (layout) => remove(layout),
   commit: (layout, committed: { release: string; deploy: string }) =>
     noteCommitted(layout, { ...committed, atMs: Date.now() }),
+  withdraw: (layout, { deploy }: { deploy: string }) => noteWithdrawn(layout, deploy),
   bad: (layout, { release, reason }: { release: string; reason: string }) => noteBad(layout, release, reason),
   prune: (layout) => prune(layout),
 };

@@ -20,6 +20,8 @@ export interface ServiceProcess {
 const APP = 'fleetlink';
 /** Longer than the slowest reload: 30 s until it is ready, 35 s until the old one is gone. */
 const ANSWER_MS = 90_000;
+/** For a question: a daemon that does not answer is not waited for. */
+const QUESTION_MS = 10_000;
 const LOOK_EVERY_MS = 100;
 
 /** Of PM2's own commands, those that are needed. */
@@ -46,7 +48,7 @@ interface Listed {
 
 /** Null: PM2 does not know the service. */
 export function readService(layout: Layout): Promise<ServiceProcess | null> {
-  return withPm2(layout, 'list', find);
+  return withPm2(layout, 'list', find, QUESTION_MS);
 }
 
 async function find(pm2: Pm2): Promise<ServiceProcess | null> {
@@ -103,11 +105,16 @@ export function deleteService(layout: Layout): Promise<void> {
 let last: Promise<unknown> = Promise.resolve();
 
 /** One after the other: there is one connection, which is opened for each, since its daemon may be another one by then. */
-function withPm2<T>(layout: Layout, what: string, work: (pm2: Pm2) => Promise<T>): Promise<T> {
+function withPm2<T>(
+  layout: Layout,
+  what: string,
+  work: (pm2: Pm2) => Promise<T>,
+  withinMs = ANSWER_MS,
+): Promise<T> {
   const turn = last.then(async () => {
     const pm2 = createRequire(layout.pm2)(layout.pm2) as Pm2;
     try {
-      return await within(ANSWER_MS, async () => {
+      return await within(withinMs, async () => {
         await told<void>((done) => pm2.connect(done));
         return work(pm2);
       });

@@ -31,6 +31,12 @@ export function noteCommitted(layout: Layout, committed: Committed): void {
   write(layout, { committed: [...others, committed].slice(-COMMITTED_KEPT), bad });
 }
 
+/** What a deploy committed that was taken back. */
+export function noteWithdrawn(layout: Layout, deploy: string): void {
+  const { committed, bad } = readState(layout);
+  write(layout, { committed: committed.filter((one) => one.deploy !== deploy), bad });
+}
+
 export function noteBad(layout: Layout, release: string, reason: string): void {
   const state = readState(layout);
   write(layout, {

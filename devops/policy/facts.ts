@@ -4,6 +4,7 @@ import type { HostFacts } from '../host/inspect.ts';
 import type { Counters } from '../host/measure.ts';
 import type { Manifest, Window } from '../manifest/schema.ts';
 import type { ReleaseIdentity } from '../release/build-release.ts';
+import { compareVersions } from '../release/needs.ts';
 import type { Verdict } from '../roll/verdict.ts';
 import type { Facts } from './decide.ts';
 
@@ -18,6 +19,8 @@ export interface BeginFacts {
   /** The variables of the service. */
   readonly variables: Readonly<Record<string, string>>;
   readonly host: HostFacts;
+  /** Ports of the service that somebody else has there. */
+  readonly takenPorts: readonly number[];
   /** Here, when the host was asked. */
   readonly nowMs: number;
 }
@@ -27,6 +30,7 @@ const MILLION = 1_000_000;
 
 export function factsToBegin(given: BeginFacts): Facts {
   const { environment, manifest, release, isRollback, ranInStaging, hosts, variables, host, nowMs } = given;
+  const needed = release.needs?.glibc ?? null;
   const { free_mb_min, load_max, clock_skew_ms_max, staged_in, window } = manifest.deploy;
   return {
     environment: { name: environment, hosts, shares_database: variables.DATABASE_URL !== undefined },
@@ -34,6 +38,8 @@ export function factsToBegin(given: BeginFacts): Facts {
       id: release.id,
       is_dirty: release.isDirty,
       fits_platform: host.platform === release.platform && host.arch === release.arch,
+      glibc: needed ?? '',
+      fits_glibc: needed === null || (host.glibc !== null && compareVersions(needed, host.glibc) <= 0),
       is_bad: host.state.bad[release.id] !== undefined,
       has_staging: staged_in !== undefined,
       ran_in_staging: ranInStaging,
@@ -43,6 +49,8 @@ export function factsToBegin(given: BeginFacts): Facts {
       free_mb: Math.floor(host.freeBytes / MB),
       load_ppm: Math.round(host.load * MILLION),
       clock_skew_ms: Math.round(host.nowMs - nowMs),
+      glibc: host.glibc ?? 'none',
+      ports_taken: given.takenPorts.join(', '),
     },
     limits: { free_mb_min, load_ppm_max: Math.round(load_max * MILLION), clock_skew_ms_max },
     window: { is_open: window === undefined || isOpen(window, nowMs) },

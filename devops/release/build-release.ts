@@ -18,6 +18,7 @@ import { promisify } from 'node:util';
 import { type Archive, archiveOnce, hashFile, hashOf, listFiles } from './archive.ts';
 import { type Base, buildBase, type Target } from './base.ts';
 import { buildModules } from './modules.ts';
+import { type Needs, readNeeds } from './needs.ts';
 import { BuildError, type Variables } from './npm.ts';
 import { takeSource } from './source.ts';
 
@@ -29,10 +30,12 @@ export interface Release extends Target {
   readonly base: Base;
   readonly modules: Archive;
   readonly app: Archive;
+  readonly needs: Needs;
 }
 
 /** What is to be known of a release where its layers are not needed. */
-export type ReleaseIdentity = Pick<Release, 'id' | 'platform' | 'arch' | 'isDirty'>;
+export type ReleaseIdentity = Pick<Release, 'id' | 'platform' | 'arch' | 'isDirty'> &
+  Partial<Pick<Release, 'needs'>>;
 
 export interface BuildOptions extends Target {
   /** Where the sources are. */
@@ -59,7 +62,8 @@ export async function buildRelease(options: BuildOptions): Promise<Release> {
     const app = await buildApp({ repository, cache, node, source: source.folder });
     const { commit, isDirty, committedAtMs } = source;
     const id = nameRelease({ commit, committedAtMs, content: isDirty ? app.id : null });
-    const release = { id, commit, isDirty, platform, arch, base, modules, app };
+    const needs = await readNeeds([base, modules]);
+    const release = { id, commit, isDirty, platform, arch, base, modules, app, needs };
     keep(cache, release);
     return release;
   } finally {

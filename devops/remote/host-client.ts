@@ -55,7 +55,14 @@ const ANSWER_MS = 180_000;
 const SEND_MS = 600_000;
 /** A step of a deploy that is over may still be at work there: it is waited for. */
 const BUSY_MS = 120_000;
+/** A connection that broke in the middle of a deploy may come back. */
+const RECONNECT_MS = 15_000;
+const RECONNECT_AGAIN_MS = 500;
 const BUSY_AGAIN_MS = 200;
+
+function rest(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
 
 export function createHostClient({
   name,
@@ -78,11 +85,24 @@ export function createHostClient({
     const deadlineMs = performance.now() + BUSY_MS;
     for (;;) {
       const request = { root, verb, args, ...(lease !== null && { claim: lease }) };
-      const reply = body === undefined ? await converse(request) : await askOnce(request, body);
+      const reply = body === undefined ? await converseAgain(request) : await askOnce(request, body);
       if (!('error' in reply)) return reply.ok as T;
       const isBusy = reply.error.code === 'busy' && body === undefined && verb !== 'renew';
       if (!isBusy || performance.now() > deadlineMs) throw new HostFailure(name, reply.error);
-      await new Promise((resolve) => setTimeout(resolve, BUSY_AGAIN_MS));
+      await rest(BUSY_AGAIN_MS);
+    }
+  }
+
+  /** In a deploy a connection that broke is given some time: every step may be done twice, and what a host has begun it ends. */
+  async function converseAgain(request: object): Promise<Reply> {
+    for (let deadlineMs = Number.POSITIVE_INFINITY; ; await rest(RECONNECT_AGAIN_MS)) {
+      try {
+        return await converse(request);
+      } catch (error) {
+        const isBroken = error instanceof TransportError && session?.isOpen === false;
+        deadlineMs = Math.min(deadlineMs, performance.now() + RECONNECT_MS);
+        if (!isBroken || lease === null || performance.now() >= deadlineMs) throw error;
+      }
     }
   }
 

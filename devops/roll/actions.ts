@@ -70,7 +70,9 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
 
   async function preflight(client: HostClient): Promise<unknown> {
     const facts = await client.call<HostFacts>('inspect');
-    obey(client, 'begin', factsToBegin({ ...deps, hosts: clients.size, host: facts, nowMs: Date.now() }));
+    const takenPorts = await client.call<readonly number[]>('ports', { variables });
+    const nowMs = Date.now();
+    obey(client, 'begin', factsToBegin({ ...deps, hosts: clients.size, host: facts, takenPorts, nowMs }));
     return {
       freeMb: Math.round(facts.freeBytes / MB),
       load: facts.load,
@@ -211,6 +213,7 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
         stableMs: manifest.deploy.stable_seconds * 1000,
       }),
     bake,
+    withdraw: (client) => client.call('withdraw', { deploy }),
     mark_bad: (client, step) =>
       client.call('bad', { release: step.release, reason: `deploy ${deploy} was undone` }),
     smoke: (client) => client.call('smoke', {}),

@@ -18,6 +18,7 @@ export type Action =
   | 'switch'
   | 'prove'
   | 'bake'
+  | 'withdraw'
   | 'mark_bad'
   | 'smoke'
   | 'commit'
@@ -170,6 +171,7 @@ export function planUndo({ release, isBad, names, hosts }: UndoOptions): Stage[]
     lanes: [
       [
         ...goBack(name, { to, others: names.filter((one) => one !== name) }),
+        stepOf('withdraw', name, release),
         ...(isBad ? [stepOf('mark_bad', name, release)] : []),
       ].map((step) => ({ ...step, id: `undo ${step.id}` })),
     ],

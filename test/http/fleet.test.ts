@@ -1,9 +1,10 @@
 // Hosts that share a PostgreSQL: two services with a folder each.
-import { rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import t, { type Test } from 'tap';
 import { systemClock } from '../../app/kernel/clock.ts';
+import { copyPathOf } from '../../app/store/sqlite/copy-files.ts';
 import { ask as askPostgres } from '../../scripts/postgres-server.ts';
 import { queryClicks } from '../support/clicks.ts';
 import { findCopy } from '../support/copies.ts';
@@ -417,6 +418,23 @@ async function main(): Promise<void> {
       t.equal((await follow(again, 'winter')).target, url);
     },
   );
+
+  await t.test('a copy that cannot be read at the start costs no redirect', async (t) => {
+    const env = { DATABASE_URL: await server.createDatabase(t) };
+    const other = await startHttp(t, { env, clock: REAL_CLOCK });
+    await makeLink(other.ask, { key: 'autumn', url: TARGET });
+    const folder = t.testdir({ damaged: {}, unreadable: {} });
+    const accidents: Readonly<Record<string, (path: string) => void>> = {
+      damaged: (path) => writeFileSync(path, 'garbage '.repeat(1000)),
+      unreadable: (path) => mkdirSync(path),
+    };
+    for (const [name, spoil] of Object.entries(accidents)) {
+      const dataDir = join(folder, name);
+      spoil(copyPathOf(dataDir, env.DATABASE_URL));
+      const host = await startHttp(t, { dataDir, env, clock: REAL_CLOCK });
+      t.equal((await follow(host, 'autumn')).status, 302, name);
+    }
+  });
 
   await t.test('a copy that is lost or damaged while it is used costs no redirect', async (t) => {
     const [host] = await startHosts(t);

@@ -46,6 +46,8 @@ export interface LabHost {
   readonly name: string;
   readonly address: string;
   readonly network: NetworkHost;
+  /** A line of shell as root on the host; resolves with what it said. */
+  run(script: string): string;
   /** As a power cut: all of its processes are gone, and its disk too. */
   kill(): Promise<void>;
 }
@@ -143,7 +145,13 @@ async function startHost(
     if (child.exitCode !== null) throw new Error(said);
     return isListening(network.address, 22);
   });
-  return { name, address: network.address, network, kill };
+  const run = (script: string): string => {
+    // The first process of the host is the only child of what made its namespaces.
+    const first = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim();
+    const enter = ['--target', first, '--mount', '--uts', '--ipc', '--net', '--pid', '--root', '--wd'];
+    return execFileSync('nsenter', [...enter, '--', 'sh', '-c', script], { encoding: 'utf8' });
+  };
+  return { name, address: network.address, network, run, kill };
 }
 
 /** `unshare` takes the first process of the host along, and that takes all others. */

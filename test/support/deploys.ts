@@ -4,13 +4,14 @@
  */
 
 import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import type { Test } from 'tap';
 import { openJournal } from '../../devops/audit/journal.ts';
 import type { Manifest } from '../../devops/manifest/schema.ts';
 import { createTextReporter } from '../../devops/output/reporter.ts';
 import { loadPolicies } from '../../devops/policy/decide.ts';
 import { type Archive, archiveOnce } from '../../devops/release/archive.ts';
+import type { Needs } from '../../devops/release/needs.ts';
 import { buildTool } from '../../devops/release/tool.ts';
 import type { HostClient } from '../../devops/remote/host-client.ts';
 import { abortDeploy, resumeDeploy, runDeploy } from '../../devops/roll/deploy.ts';
@@ -34,11 +35,16 @@ export interface Deploys {
   /** `change` works on the folder of the release before it is packed. */
   release(id: string, change?: (folder: string) => void): Promise<Archive>;
   /** Resolves with the exit code. */
-  deploy(id: string, app: Archive, clients?: ReadonlyMap<string, HostClient>): Promise<number>;
+  deploy(id: string, app: Archive, how?: DeployHow): Promise<number>;
+  /** Goes on with the last one, forward or back. */
+  end(way: 'resume' | 'abort', app: Archive | null): Promise<number>;
   rollback(): Promise<number>;
   output(): string;
   readJournals(): string[];
 }
+
+/** What is different from the other deploys of the test. */
+export interface DeployHow extends Partial<Pick<TestDeploy, 'clients' | 'variables' | 'needs' | 'onLine'>> {}
 
 export function buildTestTool(t: Test): Promise<Archive> {
   return buildTool(makeFolder(t), resolve('devops/host'));
@@ -52,6 +58,8 @@ export interface TestDeploy extends DeploysOptions {
   readonly app: Archive | null;
   readonly journal: string;
   readonly onText: (text: string) => void;
+  /** Of the binaries of the release. */
+  readonly needs?: Needs;
   /** Told of each line of the journal. */
   readonly onLine?: (line: string) => void;
 }
@@ -61,7 +69,13 @@ export async function runTestDeploy(given: TestDeploy): Promise<number> {
   const { manifest, clients, deploy, app } = given;
   const facts = await survey(clients, { base: null, onNote: () => undefined });
   const release = given.release ?? findRollbackTarget([...facts.values()]);
-  const built = { id: release, platform: process.platform, arch: process.arch, isDirty: false };
+  const built = {
+    id: release,
+    platform: process.platform,
+    arch: process.arch,
+    isDirty: false,
+    needs: given.needs ?? { glibc: null },
+  };
   return runDeploy({
     ...optionsOf(given),
     record: {
@@ -112,17 +126,15 @@ export async function createDeploys(t: Test, options: DeploysOptions): Promise<D
   const journals: string[] = [];
   let output = '';
 
-  function run(
-    release: string | null,
-    { app, clients = options.clients }: { app: Archive | null; clients?: DeploysOptions['clients'] },
-  ): Promise<number> {
+  const onText = (text: string): void => {
+    output += text;
+  };
+
+  function run(release: string | null, app: Archive | null, how: DeployHow = {}): Promise<number> {
     const deploy = `deploy-${journals.length + 1}`;
     const journal = join(state, `${deploy}.jsonl`);
     journals.push(journal);
-    const onText = (text: string): void => {
-      output += text;
-    };
-    return runTestDeploy({ ...options, clients, deploy, release, app, journal, onText });
+    return runTestDeploy({ ...options, ...how, deploy, release, app, journal, onText });
   }
 
   return {
@@ -135,8 +147,15 @@ export async function createDeploys(t: Test, options: DeploysOptions): Promise<D
         change?.(folder);
         return { folder, remove: () => undefined };
       }),
-    deploy: (id, app, clients) => run(id, { app, ...(clients !== undefined && { clients }) }),
-    rollback: () => run(null, { app: null }),
+    deploy: (id, app, how) => run(id, app, how),
+    end(way, app) {
+      const journal = journals.at(-1) as string;
+      return endTestDeploy(
+        { ...options, deploy: basename(journal, '.jsonl'), release: null, app, journal, onText },
+        way,
+      );
+    },
+    rollback: () => run(null, null),
     output: () => output,
     // One that was refused before it began has none.
     readJournals: () => journals.filter((path) => existsSync(path)).map((path) => readFileSync(path, 'utf8')),

@@ -19,8 +19,8 @@ export interface NetworkHost {
   /** What a command begins with that runs there. It keeps its process id. */
   readonly enter: readonly string[];
   /** From now on everything that this host sends to `other` gets lost, as behind a broken switch: nobody is told. */
-  cutFrom(other: NetworkHost): void;
-  mend(other: NetworkHost): void;
+  cutFrom(other: Pick<NetworkHost, 'address'>): void;
+  mend(other: Pick<NetworkHost, 'address'>): void;
 }
 
 /** Of the names of devices (15 characters at most) and namespaces, and of the address. */
@@ -65,7 +65,7 @@ export function openNetwork(defer: (work: () => void) => void): Network {
     ip('link', 'set', space, 'master', name, 'up');
     inside('addr', 'add', `${address}/24`, 'dev', 'eth0');
     for (const device of ['lo', 'eth0']) inside('link', 'set', device, 'up');
-    const change = (verb: string, other: NetworkHost): void =>
+    const change = (verb: string, other: Pick<NetworkHost, 'address'>): void =>
       inside('route', verb, 'blackhole', `${other.address}/32`);
     return {
       address,

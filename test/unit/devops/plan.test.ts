@@ -88,10 +88,10 @@ t.test('an undo goes the same way back, and takes away what was never there', as
     ],
   });
   t.same(show(stages), [
-    ['undo h3', 'undo remove h3 , undo mark_bad h3 r2'],
+    ['undo h3', 'undo remove h3 , undo withdraw h3 r2, undo mark_bad h3 r2'],
     [
       'undo h1',
-      'undo restore h1 r1, undo drain h1 r1, undo switch h1 r1, undo prove h1 r1, undo undrain h1 r1, undo mark_bad h1 r2',
+      'undo restore h1 r1, undo drain h1 r1, undo switch h1 r1, undo prove h1 r1, undo undrain h1 r1, undo withdraw h1 r2, undo mark_bad h1 r2',
     ],
   ]);
 });

@@ -22,6 +22,7 @@ const HOST = {
   arch: 'x64',
   freeBytes: 1e9,
   load: 0.5,
+  glibc: '2.36',
   state: { committed: [], bad: {} },
 } as unknown as HostFacts;
 
@@ -35,6 +36,7 @@ function toBegin(more: Partial<BeginFacts> = {}, deploy = ''): Facts {
     hosts: 1,
     variables: {},
     host: HOST,
+    takenPorts: [],
     nowMs: NOW,
     ...more,
   });
@@ -61,6 +63,12 @@ t.test('each policy refuses with its reason', async (t) => {
     [toBegin({ host: { ...HOST, nowMs: NOW + 6000 } }), 'clock', /6000 ms/],
     [toBegin({ host: { ...HOST, arch: 'arm64' } }), 'platform', /another platform/],
     [toBegin({ host: bad }), 'not-bad', /r2 is marked bad/],
+    [
+      toBegin({ release: { ...dirty, needs: { glibc: '2.38' } } }),
+      'glibc',
+      /need glibc 2\.38, and this host has 2\.36/,
+    ],
+    [toBegin({ takenPorts: [3000, 9100] }), 'ports', /listens on 3000, 9100 there/],
     [toBegin({ environment: 'prod', release: dirty }), 'clean', /in no commit/],
     [toBegin({}, ', staged_in: staging'), 'staged', /Deploy it there first/],
     [toBegin({}, ', window: { from: "13:00", to: "14:00" }'), 'window', /outside/],
