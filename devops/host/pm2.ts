@@ -5,8 +5,10 @@
 
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { readText } from './files.ts';
 import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
+import { poll } from './probe.ts';
 
 export interface ServiceProcess {
   /** 0 while there is none. */
@@ -22,6 +24,8 @@ const APP = 'fleetlink';
 const ANSWER_MS = 90_000;
 /** For a question: a daemon that does not answer is not waited for. */
 const QUESTION_MS = 10_000;
+/** Longer than a request may take. */
+const STRAY_WITHIN_MS = 35_000;
 const LOOK_EVERY_MS = 100;
 
 /** Of PM2's own commands, those that are needed. */
@@ -34,6 +38,7 @@ interface Pm2 {
   reload(file: string, options: object, done: Done<unknown>): void;
   delete(name: string, done: Done<unknown>): void;
   dump(isForced: boolean, done: Done<unknown>): void;
+  readonly Client: { executeRemote(method: string, argument: unknown, done: Done<unknown>): void };
 }
 
 type Done<T> = (error: unknown, result: T) => void;
@@ -65,10 +70,12 @@ async function find(pm2: Pm2): Promise<ServiceProcess | null> {
  */
 export function startOrReload(
   layout: Layout,
-  onLook: (now: ServiceProcess) => void = () => undefined,
+  { isSteady, onLook = () => undefined }: ReloadOptions,
 ): Promise<void> {
   const ecosystem = join(layout.current, 'ecosystem.config.cjs');
   return withPm2(layout, 'reload', async (pm2) => {
+    await removeStrays(pm2, layout);
+    if (!isSteady) await stop(pm2, layout);
     const running = await find(pm2);
     const started = told((done) => {
       if (running === null) pm2.start(ecosystem, done);
@@ -80,8 +87,70 @@ export function startOrReload(
       const now = await find(pm2);
       if (now !== null) onLook(now);
     });
+    await removeStrays(pm2, layout);
     await told((done) => pm2.dump(true, done));
   });
+}
+
+export interface ReloadOptions {
+  /** False: it starts again and again. Then it is ended first, since PM2 loses track of a process that ends while it is replaced. */
+  readonly isSteady: boolean;
+  readonly onLook?: (now: ServiceProcess) => void;
+}
+
+async function stop(pm2: Pm2, layout: Layout): Promise<void> {
+  if ((await find(pm2)) === null) return;
+  await told((done) => pm2.delete(APP, done));
+  await removeStrays(pm2, layout);
+}
+
+/** Resolves with how many there were. */
+export function endStrays(layout: Layout): Promise<number> {
+  return withPm2(layout, 'delete', (pm2) => removeStrays(pm2, layout));
+}
+
+/**
+ * Processes that PM2 forgot. One that ends by itself while PM2 replaces it is started again beside the new one: under a name that makes
+ * PM2 refuse each further reload, without a word, or under none at all. It would serve on.
+ */
+async function removeStrays(pm2: Pm2, { pm2Home }: Layout): Promise<number> {
+  const children = listChildren(readText(join(pm2Home, 'pm2.pid')));
+  const apps = await told<readonly Listed[]>((done) => pm2.list(done));
+  const misnamed = apps.filter(({ name, pm_id: id }) => name === APP && typeof id !== 'number');
+  for (const { pm_id: id } of misnamed) {
+    await told((done) => pm2.Client.executeRemote('deleteProcessId', id, done));
+  }
+  const unknown = children.filter((child) => !apps.some(({ pid }) => pid === child));
+  await Promise.all(unknown.map(stopStray));
+  return misnamed.length + unknown.length;
+}
+
+/** As PM2 would: what it is at work on it ends. */
+async function stopStray(pid: number): Promise<void> {
+  for (const signal of ['SIGINT', 'SIGKILL'] as const) {
+    if (!isRunning(pid)) return;
+    process.kill(pid, signal);
+    await poll(async () => (isRunning(pid) ? null : true), { withinMs: STRAY_WITHIN_MS });
+  }
+}
+
+export function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    // ESRCH: it is gone. It is ours, so nothing else can be said of it.
+    return false;
+  }
+}
+
+/** Nothing where this system does not tell. */
+function listChildren(pid: string | null): number[] {
+  const known = pid === null ? null : readText(`/proc/${pid.trim()}/task/${pid.trim()}/children`);
+  return (known ?? '')
+    .split(' ')
+    .filter((text) => text !== '')
+    .map(Number);
 }
 
 async function lookUntil(end: Promise<unknown>, look: () => Promise<void>): Promise<void> {
@@ -98,7 +167,7 @@ async function lookUntil(end: Promise<unknown>, look: () => Promise<void>): Prom
 
 export function deleteService(layout: Layout): Promise<void> {
   return withPm2(layout, 'delete', async (pm2) => {
-    if ((await find(pm2)) !== null) await told((done) => pm2.delete(APP, done));
+    await stop(pm2, layout);
   });
 }
 

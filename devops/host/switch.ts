@@ -10,7 +10,7 @@ import {
 import { linkAtomically } from './files.ts';
 import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
-import { readService, type ServiceProcess, startOrReload } from './pm2.ts';
+import { endStrays, isRunning, readService, type ServiceProcess, startOrReload } from './pm2.ts';
 import { poll, type Readyz, readReadyz } from './probe.ts';
 import { readCurrent } from './state.ts';
 import { readTail } from './tail.ts';
@@ -19,6 +19,13 @@ export interface Switch {
   readonly deploy: string;
   readonly release: string;
   readonly nonce: string;
+  /** How often what runs now was started, when it took over; null: nobody knows. */
+  readonly restartsKnown: number | null;
+}
+
+export interface Switched {
+  readonly oldPid: number | null;
+  readonly restarts: number | null;
 }
 
 export interface Proof {
@@ -52,8 +59,8 @@ const RESTARTS_MAX = 3;
  */
 export async function switchTo(
   layout: Layout,
-  { deploy, release, nonce }: Switch,
-): Promise<{ readonly oldPid: number | null }> {
+  { deploy, release, nonce, restartsKnown }: Switch,
+): Promise<Switched> {
   if (!existsSync(layout.release(release)))
     throw new HostError('missing', `Release ${release} is not on this host.`);
   const before = await readService(layout);
@@ -62,14 +69,16 @@ export async function switchTo(
   const isReplaced = before?.status === 'online' && from !== null && from !== release;
   const startedAt = performance.now();
   let failure: string | null = null;
-  await startOrReload(layout, (now) => {
+  const isSteady = restartsKnown === null || before === null || before.restarts <= restartsKnown;
+  const onLook = (now: ServiceProcess): void => {
     if (!isReplaced || failure !== null) return;
     failure = findFailure(before, now, performance.now() - startedAt);
     if (failure === null) return;
     restoreServiceEnvironment(layout, deploy);
     pointTo(layout, { release: from, nonce });
     if (now.pid !== 0 && now.pid !== before.pid && isRunning(now.pid)) process.kill(now.pid, 'SIGKILL');
-  });
+  };
+  await startOrReload(layout, { isSteady, onLook });
   if (failure !== null) {
     throw new HostError(
       'unhealthy',
@@ -77,7 +86,11 @@ export async function switchTo(
       readTail(layout),
     );
   }
-  return { oldPid: before === null || before.pid === 0 ? null : before.pid };
+  const after = await readService(layout);
+  return {
+    oldPid: before === null || before.pid === 0 ? null : before.pid,
+    restarts: after?.restarts ?? null,
+  };
 }
 
 function pointTo(layout: Layout, { release, nonce }: Pick<Switch, 'release' | 'nonce'>): void {
@@ -172,6 +185,8 @@ async function requireGone(oldPid: number | null, newPid: number): Promise<void>
 async function requireStable(layout: Layout, proven: ServiceProcess, stableMs: number): Promise<void> {
   // The one wait here that is for time to pass: nothing may happen in it.
   await new Promise((resolve) => setTimeout(resolve, stableMs));
+  // An old process that ended at a bad time may have been started again meanwhile.
+  await endStrays(layout);
   const now = await readService(layout);
   if (now?.pid !== proven.pid || now.restarts !== proven.restarts) {
     throw new HostError(
@@ -179,16 +194,6 @@ async function requireStable(layout: Layout, proven: ServiceProcess, stableMs: n
       `The service started again within ${stableMs / 1000} s: pid ${proven.pid} is ${now?.pid ?? 'gone'}, restarts ${now?.restarts ?? 'unknown'}.`,
       readTail(layout),
     );
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    // ESRCH: it is gone. It is ours, so nothing else can be said of it.
-    return false;
   }
 }
 

@@ -60,7 +60,8 @@ export function openSession(name: string, transport: Transport, argv: readonly s
   const pipe: Pipe = transport.open(argv, take);
   pipe.closed.then(
     ({ code, stderr }) => {
-      const last = stderr.trim().split('\n').at(-1) ?? '';
+      const lines = stderr.trim().split('\n');
+      const last = lines.find((line) => /^\w*Error\b/.test(line)) ?? lines.at(-1) ?? '';
       end(new TransportError(`${name} stopped answering (${code}): ${last || said || 'it said nothing'}`));
     },
     (error: Error) => end(error),

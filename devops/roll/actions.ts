@@ -203,7 +203,12 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
       return client.call<Drained>('drain', { withinMs: manifest.deploy.drain_seconds * 1000 });
     },
     undrain: (client) => client.call('undrain', { reasonsBefore: reasonsBefore(client.name) }),
-    switch: (client, step) => client.call('switch', { deploy, release: step.release, nonce }),
+    switch(client, step) {
+      // Of an undo: what the step did that it takes back.
+      const done = readEvidence(journal.entries(), `switch ${client.name} ${release.id}`);
+      const restartsKnown = step.release === release.id ? null : (done.restarts ?? null);
+      return client.call('switch', { deploy, release: step.release, nonce, restartsKnown });
+    },
     prove: (client, step) =>
       client.call<Proof>('prove', {
         release: step.release,

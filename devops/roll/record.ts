@@ -77,6 +77,7 @@ export function listOpenSteps(entries: readonly Entry[]): string[] {
 export interface Evidence {
   /** Of a switch: the process that was replaced. */
   readonly oldPid?: number | null;
+  readonly restarts?: number | null;
   /** Of a rehearsal. */
   readonly isMigrationNeeded?: boolean;
 }

@@ -346,7 +346,7 @@ async function main(t: Test): Promise<void> {
   let stable = 'r1';
   t.equal(await fleet.deploy(stable, await fleet.release(stable)), EXIT.done, fleet.output());
   const random = createSeededRandom(t);
-  const wanted = process.env.FAULTS?.split(',');
+  const wanted = process.env.FAULTS?.split(';');
   const left = [...FAULTS];
   const picked = IS_PROOF
     ? left
