@@ -15,7 +15,7 @@ export interface ToMeasure {
   readonly slowMs: number;
 }
 
-/** Sums since the process began, but for `synthetic` and `unanswered`. */
+/** Sums since the process began, but for those of our own. */
 export interface Counters {
   readonly pid: number;
   /** Of anybody but those who ask how it is. */
@@ -27,9 +27,16 @@ export interface Counters {
   /** Of this measurement: those of our own, and those of them that got no answer. */
   readonly synthetic: number;
   readonly unanswered: number;
+  /** And those that took too long for who asked: what waited before the service looked at it, its own figures do not know. */
+  readonly late: number;
 }
 
 const TICK_MS = 250;
+/** What the service says itself. */
+type OwnFigures = Omit<Counters, 'synthetic' | 'unanswered' | 'late'>;
+
+/** In each tick, however many people ask. */
+const SYNTHETIC_MIN = 2;
 /** At once. */
 const SYNTHETIC_MAX = 20;
 const REDIRECT = '/:key';
@@ -39,39 +46,38 @@ export async function measure(layout: Layout, { forMs, requestsMin, slowMs }: To
   const variables = readServiceEnvironment(layout);
   const first = await readCounters(variables, slowMs);
   const startedAt = performance.now();
-  const sent = { synthetic: 0, unanswered: 0 };
+  const sent = { synthetic: 0, unanswered: 0, late: 0 };
   for (let now = first; ; now = await readCounters(variables, slowMs)) {
     const elapsedMs = performance.now() - startedAt;
     if (elapsedMs >= forMs) return { ...now, ...sent };
     const due = Math.ceil((requestsMin * (elapsedMs + TICK_MS)) / forMs);
     const missing = due - (now.requests - first.requests) - sent.unanswered;
-    const count = Math.min(Math.max(0, missing), SYNTHETIC_MAX);
-    const isAnswered = await Promise.all(Array.from({ length: count }, () => followOne(variables)));
+    const count = Math.min(Math.max(SYNTHETIC_MIN, missing), SYNTHETIC_MAX);
+    const tookMs = await Promise.all(Array.from({ length: count }, () => followOne(variables)));
     sent.synthetic += count;
-    sent.unanswered += isAnswered.filter((one) => !one).length;
+    sent.unanswered += tookMs.filter((ms) => ms === null).length;
+    sent.late += tookMs.filter((ms) => ms !== null && ms > slowMs).length;
     const restMs = Math.min(TICK_MS - ((performance.now() - startedAt) % TICK_MS), forMs - elapsedMs);
     await new Promise((resolve) => setTimeout(resolve, restMs));
   }
 }
 
-/** Leaves no click. Resolves with whether it was answered, with whatever. */
-async function followOne(variables: Environment): Promise<boolean> {
+/** Leaves no click. Resolves with how long its answer took, whatever that was; null: there was none. */
+async function followOne(variables: Environment): Promise<number | null> {
   const { SYNTHETIC_SECRET: secret = '' } = variables;
   const seconds = String(Math.floor(Date.now() / 1000));
   const signature = createHmac('sha256', secret).update(seconds).digest('hex');
   const headers = { 'x-fleetlink-synthetic': `${seconds}.${signature}` };
+  const startedAt = performance.now();
   try {
     await ask(`http://127.0.0.1:${publicPortOf(variables)}/${SMOKE_KEY}`, { headers });
-    return true;
+    return performance.now() - startedAt;
   } catch {
-    return false;
+    return null;
   }
 }
 
-async function readCounters(
-  variables: Environment,
-  slowMs: number,
-): Promise<Omit<Counters, 'synthetic' | 'unanswered'>> {
+async function readCounters(variables: Environment, slowMs: number): Promise<OwnFigures> {
   const url = `http://127.0.0.1:${managementPortOf(variables)}/metrics`;
   const answer = await ask(url).catch((error: unknown) => {
     throw new HostError('unhealthy', `Nobody answers /metrics: ${(error as Error).message}.`);
@@ -81,7 +87,7 @@ async function readCounters(
 }
 
 /** Of Prometheus text. */
-export function parseCounters(text: string, slowMs: number): Omit<Counters, 'synthetic' | 'unanswered'> {
+export function parseCounters(text: string, slowMs: number): OwnFigures {
   const samples = text.split('\n').flatMap(parseSample);
   const sum = (among: (sample: Sample) => boolean): number =>
     samples.filter(among).reduce((total, { value }) => total + value, 0);

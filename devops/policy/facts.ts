@@ -85,10 +85,10 @@ export function factsToPromote({
   baked,
 }: Pick<BeginFacts, 'environment' | 'hosts' | 'variables' | 'manifest'> & { readonly baked: Baked }): Facts {
   const { requests_min, error_rate_max, p99_ms } = manifest.deploy.bake;
-  const { verdict, requests, synthetic, errors, redirects, slow } = baked;
+  const { verdict, requests, synthetic, errors, redirects, slow, late } = baked;
   return {
     environment: { name: environment, hosts, shares_database: variables.DATABASE_URL !== undefined },
-    bake: { verdict, requests, synthetic, errors, redirects, slow },
+    bake: { verdict, requests, synthetic, errors, redirects, slow, late },
     limits: { requests_min, error_ppm_max: Math.round(error_rate_max * MILLION), p99_ms },
   };
 }

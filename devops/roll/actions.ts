@@ -108,6 +108,7 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
       errors: 0,
       redirects: 0,
       slow: 0,
+      late: 0,
       verdict: 'inconclusive',
     };
     for (let time = 0; time < BAKES_MAX && baked.verdict === 'inconclusive'; time++) {
@@ -137,6 +138,8 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
   function add(before: Baked, { first, now }: { readonly first: Counters; readonly now: Counters }): Baked {
     const { requests_min, error_rate_max: shareMax } = manifest.deploy.bake;
     const unanswered = before.unanswered + now.unanswered;
+    const late = before.late + now.late;
+    const synthetic = before.synthetic + now.synthetic;
     const requests = now.requests - first.requests + unanswered;
     const errors = now.errors - first.errors + unanswered;
     const [redirects, slow] = [now.redirects - first.redirects, now.slow - first.slow];
@@ -145,6 +148,7 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
       enough,
       judge({ requests, bad: errors, shareMax }),
       judge({ requests: redirects, bad: slow, shareMax: SLOW_SHARE_MAX }),
+      judge({ requests: synthetic, bad: late, shareMax: SLOW_SHARE_MAX }),
     ]);
     return {
       requests,
@@ -152,7 +156,8 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
       redirects,
       slow,
       unanswered,
-      synthetic: before.synthetic + now.synthetic,
+      late,
+      synthetic,
       verdict,
     };
   }

@@ -158,22 +158,27 @@ function beginUndo(options: DeployOptions, { isBad }: Pick<Undo, 'isBad'>): Prom
   return goBack(options, undo);
 }
 
+/** Every host that can be brought back is, whatever becomes of another one; but none where the floor would be breached. */
 async function goBack(options: DeployOptions, { isBad, hosts }: Undo): Promise<number> {
   const { record, reporter, clients } = options;
   const { release } = record.plan;
-  const undone = await run(options, planUndo({ release, isBad, names: [...clients.keys()], hosts }));
-  switch (undone.type) {
-    case 'done':
-      reporter.undone(hosts, isBad);
-      return EXIT.undone;
-    case 'interrupted':
+  const failures: StepFailure[] = [];
+  for (const stage of planUndo({ release, isBad, names: [...clients.keys()], hosts })) {
+    const outcome = await run(options, [stage]);
+    if (outcome.type === 'interrupted') {
       reporter.interrupted();
       return EXIT.interrupted;
-    case 'failed':
-      reporter.failed(undone.failures);
-      reporter.mixed();
-      return EXIT.mixed;
+    }
+    if (outcome.type === 'failed') failures.push(...outcome.failures);
+    if (failures.some(isHeld)) break;
   }
+  if (failures.length === 0) {
+    reporter.undone(hosts, isBad);
+    return EXIT.undone;
+  }
+  reporter.failed(failures);
+  reporter.mixed();
+  return EXIT.mixed;
 }
 
 function isRefusal({ error }: StepFailure): boolean {

@@ -170,8 +170,9 @@ const FAULTS: readonly Fault[] = [
     name: 'port taken',
     before(fleet) {
       const program = `require('net').createServer().listen(9200)`;
+      const listening = `for time in 1 2 3 4 5 6 7 8 9 10; do ss -Hltn 'sport = 9200' | grep -q . && exit; sleep 0.3; done`;
       hostOf(fleet, 'h2').run(
-        `setsid /opt/lent/node -e "${program}" </dev/null >/tmp/taker.log 2>&1 & echo $! >/tmp/taker`,
+        `setsid /opt/lent/node -e "${program}" </dev/null >/tmp/taker.log 2>&1 & echo $! >/tmp/taker; ${listening}; cat /tmp/taker.log >&2; exit 1`,
       );
     },
     how: ({ variables }) => ({ variables: { ...variables, MANAGEMENT_PORT: '9200' } }),
@@ -216,7 +217,7 @@ const FAULTS: readonly Fault[] = [
       // It answers again after 3 s.
       (fleet) =>
         void hostOf(fleet, 'h2').run(
-          `pkill -STOP -xo sshd; pkill -KILL -f 'sshd: fleetlink'; (sleep 3; pkill -CONT -xo sshd) >/dev/null 2>&1 &`,
+          `pkill -STOP -xo sshd; pkill -KILL -f '[s]shd: fleetlink'; (sleep 3; pkill -CONT -xo sshd) >/dev/null 2>&1 &`,
         ),
     ],
     code: EXIT.done,

@@ -9,7 +9,8 @@ import type { Archive } from '../../devops/release/archive.ts';
 import { createHostClient, type HostClient } from '../../devops/remote/host-client.ts';
 import { createLocalTransport } from '../../devops/transport/local.ts';
 import { findFreePort } from '../../scripts/processes.ts';
-import { buildTestTool, createDeploys, type Deploys, TEST_MODULES } from './deploys.ts';
+import { buildTestTool, createDeploys, type Deploys } from './deploys.ts';
+import { TEST_MODULES } from './lab-hosts.ts';
 import { runNode } from './run-node.ts';
 import { ADMIN_KEY, makeFolder } from './service.ts';
 

@@ -1,4 +1,4 @@
-// A deploy in a process of its own, which kills itself at once when its journal has so many lines. Told by a line of JSON on standard
+// A deploy in a process of its own, which kills or stops itself at once when its journal has so many lines. Told by a line of JSON on standard
 // input; ends with the exit code of the deploy.
 import { readFileSync } from 'node:fs';
 import type { Archive } from '../../devops/release/archive.ts';
@@ -16,10 +16,12 @@ export interface DeployOrder {
   readonly way: 'begin' | 'resume' | 'abort';
   /** Null: it goes on to its end. */
   readonly killAfter: number | null;
+  /** SIGKILL when not given. */
+  readonly signal?: 'SIGKILL' | 'SIGSTOP';
 }
 
 const order = JSON.parse(readFileSync(0, 'utf8')) as DeployOrder;
-const { root, tool, way, killAfter } = order;
+const { root, tool, way, killAfter, signal = 'SIGKILL' } = order;
 const client = createMachineClient(root, tool);
 let lines = 0;
 const given = {
@@ -29,7 +31,7 @@ const given = {
   onText: (text: string) => void process.stderr.write(text),
   onLine: () => {
     lines++;
-    if (lines === killAfter) process.kill(process.pid, 'SIGKILL');
+    if (lines === killAfter) process.kill(process.pid, signal);
   },
 };
 process.exitCode = await (way === 'begin' ? runTestDeploy(given) : endTestDeploy(given, way));

@@ -18,11 +18,9 @@ import { abortDeploy, resumeDeploy, runDeploy } from '../../devops/roll/deploy.t
 import { findRollbackTarget } from '../../devops/roll/find-rollback-target.ts';
 import { type DeployRecord, noteBefore, recordOf } from '../../devops/roll/record.ts';
 import { planFor, survey } from '../../devops/roll/survey.ts';
+import { TEST_MODULES } from './lab-hosts.ts';
 import { buildRelease } from './release.ts';
 import { makeFolder } from './service.ts';
-
-/** The layer that `installTestBase` and the hosts of the lab have. */
-export const TEST_MODULES = 'modules-of-the-tests';
 
 export interface DeploysOptions {
   readonly manifest: Manifest;

@@ -1,28 +1,20 @@
 /** Hosts of a lab (test/lab/) with the Node, PM2 and modules of the tests, and deploys to them. */
 
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { HostFacts } from '../../devops/host/inspect.ts';
 import { connect, type Inventory } from '../../devops/inventory/connect.ts';
 import { parseManifest } from '../../devops/manifest/read-manifest.ts';
 import type { Manifest } from '../../devops/manifest/schema.ts';
 import { type Lab, manifestOf, openLab } from '../lab/lab.ts';
-import { buildTestTool, createDeploys, type Deploys, TEST_MODULES } from './deploys.ts';
+import { buildTestTool, createDeploys, type Deploys } from './deploys.ts';
+import { INSTALL, LENT, REMOTE_ROOT } from './lab-hosts.ts';
 import { requireRoot } from './network.ts';
 import { type RedirectLoad, startRedirectLoad } from './redirect-load.ts';
 import { requireCommand } from './requirement.ts';
 import { createSeededRandom } from './seed.ts';
 import { ADMIN_KEY } from './service.ts';
 import { until } from './until.ts';
-
-const ROOT = '/opt/fleetlink';
-const LENT = { node: process.execPath, node_modules: resolve('node_modules') };
-/** Node, PM2 and modules of this machine, where a host looks for them. */
-const INSTALL = `set -e; cd ${ROOT}; mkdir -p base/test/bin base/test/pm2 layers/${TEST_MODULES}
-ln -s /opt/lent/node base/test/bin/node
-ln -s /opt/lent/node_modules base/test/pm2/node_modules
-ln -s test base/current
-ln -s /opt/lent/node_modules layers/${TEST_MODULES}/node_modules`;
 
 /** Long enough to tell a release that fails one time in twenty. */
 export const SHORT_BAKE: Manifest['deploy']['bake'] = {
@@ -72,7 +64,7 @@ export async function openFleet(
   const variables = {
     ...manifest.service,
     ADMIN_API_KEY: ADMIN_KEY,
-    DATA_DIR: join(ROOT, 'shared/data'),
+    DATA_DIR: join(REMOTE_ROOT, 'shared/data'),
     TRUST_PROXY: lab.network.gateway,
     ...(lab.databaseUrl !== null && { DATABASE_URL: lab.databaseUrl }),
   };
