@@ -80,6 +80,8 @@ export function createHostClient({
   let lease: { deploy: string; epoch: number } | null = null;
 
   let session: Session | null = null;
+  /** It was waited for once, and did not come back: from now on it is asked and not waited for. */
+  let isLost = false;
 
   async function call<T>(verb: string, args?: unknown, body?: Readable): Promise<T> {
     const deadlineMs = performance.now() + BUSY_MS;
@@ -97,11 +99,14 @@ export function createHostClient({
   async function converseAgain(request: object): Promise<Reply> {
     for (let deadlineMs = Number.POSITIVE_INFINITY; ; await rest(RECONNECT_AGAIN_MS)) {
       try {
-        return await converse(request);
+        const reply = await converse(request);
+        isLost = false;
+        return reply;
       } catch (error) {
         const isBroken = error instanceof TransportError && session?.isOpen === false;
         deadlineMs = Math.min(deadlineMs, performance.now() + RECONNECT_MS);
-        if (!isBroken || lease === null || performance.now() >= deadlineMs) throw error;
+        isLost ||= isBroken && performance.now() >= deadlineMs;
+        if (!isBroken || lease === null || isLost) throw error;
       }
     }
   }

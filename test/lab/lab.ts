@@ -149,8 +149,8 @@ async function startHost(
     // The first process of the host is the only child of what made its namespaces.
     const first = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim();
     const enter = ['--target', first, '--mount', '--uts', '--ipc', '--net', '--pid', '--root', '--wd'];
-    const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
-    return execFileSync('nsenter', [...enter, '--', 'sh', '-c', script], { env, encoding: 'utf8' });
+    const clean = ['env', '-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin'];
+    return execFileSync('nsenter', [...enter, '--', ...clean, 'sh', '-c', script], { encoding: 'utf8' });
   };
   return { name, address: network.address, network, run, kill };
 }

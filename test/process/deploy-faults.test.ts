@@ -242,6 +242,8 @@ const FAULTS: readonly Fault[] = [
     },
     code: EXIT.failed,
     card: /h2.*pm2 list failed: it gave no answer within 10 s/s,
+    // Connections that the daemon accepts and hands on to nobody, until the balancer has noticed.
+    failuresMax: 60,
     after: (fleet) => void hostOf(fleet, 'h2').run('kill -CONT $(cat /opt/fleetlink/pm2/pm2.pid)'),
   },
   {
