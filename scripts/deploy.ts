@@ -9,8 +9,10 @@ import { openJournal } from '../devops/audit/journal.ts';
 import type { HostFacts } from '../devops/host/inspect.ts';
 import { connect } from '../devops/inventory/connect.ts';
 import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
+import { proxiesOf } from '../devops/manifest/schema.ts';
 import { fetchReceivers, fetchSecrets } from '../devops/manifest/secrets.ts';
 import { createNotifier, postJson } from '../devops/notify/notify.ts';
+import { createJsonReporter } from '../devops/output/json-reporter.ts';
 import { createTextReporter, type Reporter } from '../devops/output/reporter.ts';
 import { loadPolicies, PolicyError } from '../devops/policy/decide.ts';
 import type { Archive } from '../devops/release/archive.ts';
@@ -26,7 +28,9 @@ import { TransportError } from '../devops/transport/transport.ts';
 import { CACHE, ENVIRONMENTS, EXAMPLE, HOST_PROGRAM, journalsOf, POLICIES, ROOT } from './deploy-places.ts';
 
 const TARGET = { platform: process.platform, arch: process.arch };
-const USAGE = `npm run deploy -- --env NAME [--check] [--release ID] [--except HOST] [--allow-dirty] [--no-rollback]
+const LIVE_EVERY_MS = 200;
+const TICK_EVERY_MS = 1000;
+const USAGE = `npm run deploy -- --env NAME [--check] [--release ID] [--except HOST] [--allow-dirty] [--no-rollback] [--json]
 npm run deploy -- --env NAME --resume | --abort
 npm run deploy -- --print-schema
 npm run rollback -- --env NAME [--check] [--to ID] [--except HOST]`;
@@ -50,11 +54,12 @@ async function main(): Promise<number> {
   const { env: environment, except } = options;
   const manifest = readManifest(ENVIRONMENTS, environment);
   const secrets = await fetchSecrets(manifest.secrets, process.env);
-  const reporter = createTextReporter({
-    write: (text) => void process.stdout.write(text),
-    nowMs: Date.now,
-    environment,
-  });
+  const write = (text: string): void => void process.stdout.write(text);
+  const isLive = process.stdout.isTTY === true;
+  const reporter = options.json
+    ? createJsonReporter({ write, nowMs: Date.now })
+    : createTextReporter({ write, nowMs: Date.now, environment, isLive });
+  setInterval(() => reporter.tick(), isLive ? LIVE_EVERY_MS : TICK_EVERY_MS).unref();
   const tool = await buildTool(CACHE, HOST_PROGRAM);
   const { root, clients, close } = connect({ manifest, except, tool, variables: process.env });
   const notifier = createNotifier({
@@ -71,7 +76,12 @@ async function main(): Promise<number> {
     policies: loadPolicies(POLICIES),
     manifest,
     clients,
-    variables: { ...manifest.service, ...secrets, DATA_DIR: join(root, 'shared/data') },
+    variables: {
+      ...proxiesOf(manifest),
+      ...manifest.service,
+      ...secrets,
+      DATA_DIR: join(root, 'shared/data'),
+    },
     reporter,
     isInterrupted: listenForInterrupts(reporter),
   };
@@ -249,6 +259,7 @@ function readArguments() {
         to: { type: 'string' },
         except: { type: 'string', multiple: true, default: [] },
         'no-rollback': { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
         'allow-dirty': { type: 'boolean', default: false },
       },
     });

@@ -1,73 +1,183 @@
-// `npm run status -- --env staging`: what each host runs, how it is, and who is deploying. Asks, and changes nothing but our own program
-// on the host, which answers.
+// `npm run status -- --env staging`: what each host runs and how it does, what the policies would say, and who is deploying. Asks, and
+// changes nothing but our own program on the host, which answers. `--watch` asks again every two seconds and shows what came in between.
+import { hostname, userInfo } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { HostFacts } from '../devops/host/inspect.ts';
+import type { Figures } from '../devops/host/measure.ts';
 import { connect } from '../devops/inventory/connect.ts';
 import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
+import { loadPolicies } from '../devops/policy/decide.ts';
+import { factsToBegin } from '../devops/policy/facts.ts';
 import { buildTool } from '../devops/release/tool.ts';
 import type { HostClient } from '../devops/remote/host-client.ts';
+import { ratesOf } from '../devops/roll/rates.ts';
 import { findInterrupted, type Interrupted, listOpenSteps } from '../devops/roll/record.ts';
-import { CACHE, ENVIRONMENTS, HOST_PROGRAM, journalsOf } from './deploy-places.ts';
+import { CACHE, ENVIRONMENTS, HOST_PROGRAM, journalsOf, POLICIES } from './deploy-places.ts';
 
 const EXIT = { unwell: 1, usage: 64 };
+const WATCH_EVERY_MS = 2000;
+const CLEAR = '\x1b[H\x1b[2J';
 
 const { values } = parseArgs({
-  options: { env: { type: 'string' }, json: { type: 'boolean', default: false } },
+  options: {
+    env: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    watch: { type: 'boolean', default: false },
+  },
 });
 try {
-  const manifest = readManifest(ENVIRONMENTS, values.env ?? '');
-  const tool = await buildTool(CACHE, HOST_PROGRAM);
-  const { clients, close } = connect({ manifest, tool, variables: process.env });
-  const rows = await Promise.all([...clients.values()].map(readRow));
-  await close();
-  const interrupted = describeInterrupted(findInterrupted(journalsOf(values.env ?? '')));
-  if (values.json) console.log(JSON.stringify({ hosts: rows, interrupted }, null, 2));
-  else show(rows, interrupted);
-  if (rows.some(({ health }) => health !== 'ready')) process.exitCode = EXIT.unwell;
+  await main();
 } catch (error) {
   if (!(error instanceof ManifestError)) throw error;
   console.error(error.message);
   process.exitCode = EXIT.usage;
 }
 
+async function main(): Promise<void> {
+  const environment = values.env ?? '';
+  const manifest = readManifest(ENVIRONMENTS, environment);
+  const policies = loadPolicies(POLICIES);
+  const tool = await buildTool(CACHE, HOST_PROGRAM);
+  const { clients, close } = connect({ manifest, tool, variables: process.env });
+  /** What each host said last. */
+  const before = new Map<string, Figures>();
+
+  async function readRow(client: HostClient): Promise<Row> {
+    try {
+      if (!(await client.hasBase())) return { ...NOTHING, host: client.name, health: 'not provisioned' };
+      await client.sendTool();
+      const facts = await client.call<HostFacts>('inspect');
+      const figures = await client.call<Figures | null>('figures');
+      const row = {
+        ...toRow(client.name, facts),
+        ...describeRates(figures, before.get(client.name) ?? null),
+      };
+      if (figures !== null) before.set(client.name, figures);
+      return { ...row, policy: judge(client.name, facts) };
+    } catch (error) {
+      return { ...NOTHING, host: client.name, health: (error as Error).message };
+    }
+  }
+
+  /** Of what it runs, were it deployed now. */
+  function judge(host: string, facts: HostFacts): string {
+    const id = facts.current ?? 'nothing';
+    const { refusals } = policies.decide({
+      gate: 'begin',
+      person: `${userInfo().username}@${hostname()}`,
+      host,
+      facts: factsToBegin({
+        environment,
+        manifest,
+        hosts: clients.size,
+        host: facts,
+        takenPorts: [],
+        release: { id, platform: facts.platform, arch: facts.arch, isDirty: id.includes('-dirty-') },
+        isRollback: false,
+        ranInStaging: true,
+        variables: { ...manifest.service, ...manifest.secrets } as Record<string, string>,
+        nowMs: Date.now(),
+      }),
+    });
+    return refusals.length === 0 ? 'ok' : refusals.map(({ policy }) => policy).join(', ');
+  }
+
+  try {
+    for (;;) {
+      const rows = markDrift(await Promise.all([...clients.values()].map(readRow)));
+      const interrupted = describeInterrupted(findInterrupted(journalsOf(environment)));
+      if (values.watch && process.stdout.isTTY) process.stdout.write(CLEAR);
+      if (values.json) console.log(JSON.stringify({ hosts: rows, interrupted }, null, 2));
+      else show(rows, interrupted);
+      process.exitCode = rows.every(({ health }) => health === 'ready') ? 0 : EXIT.unwell;
+      if (!values.watch) return;
+      await new Promise((resolve) => setTimeout(resolve, WATCH_EVERY_MS));
+    }
+  } finally {
+    await close();
+  }
+}
+
 interface Row {
   readonly host: string;
   readonly release: string;
   readonly health: string;
-  readonly pid: number | null;
   readonly up: string;
   /** By reloads and otherwise. */
   readonly starts: number | null;
+  readonly requests: number | null;
+  /** Of the requests; since the process began, or since the last look. */
+  readonly errors: string;
+  readonly p99: string;
   readonly disk: string;
   readonly load: string;
+  /** Those that would refuse a deploy. */
+  readonly policy: string;
+  /** What is not as on the other hosts. */
+  readonly drift: string;
   readonly lease: string;
 }
 
-async function readRow(client: HostClient): Promise<Row> {
-  const nothing = { release: '–', pid: null, up: '–', starts: null, disk: '–', load: '–', lease: '–' };
-  try {
-    if (!(await client.hasBase())) return { host: client.name, health: 'not provisioned', ...nothing };
-    await client.sendTool();
-    return toRow(client.name, await client.call<HostFacts>('inspect'));
-  } catch (error) {
-    return { host: client.name, health: (error as Error).message, ...nothing };
-  }
-}
+const NOTHING: Row = {
+  host: '',
+  release: '–',
+  health: '–',
+  up: '–',
+  starts: null,
+  requests: null,
+  errors: '–',
+  p99: '–',
+  disk: '–',
+  load: '–',
+  policy: '–',
+  drift: '–',
+  lease: '–',
+};
 
 function toRow(host: string, facts: HostFacts): Row {
   const { service, readyz, lease } = facts;
   const reasons = readyz === null || readyz.reasons.length === 0 ? '' : ` (${readyz.reasons.join(', ')})`;
   return {
+    ...NOTHING,
     host,
     release: facts.current ?? 'nothing',
     health: readyz === null ? 'does not answer' : `${readyz.status}${reasons}`,
-    pid: service?.pid ?? null,
     up: service === null ? '–' : describeDuration(facts.nowMs - service.startedAtMs),
     starts: service === null ? null : service.restarts + 1,
     disk: `${(facts.freeBytes / 1e9).toFixed(1)} GB free`,
     load: facts.load.toFixed(2),
+    drift: readyz !== null && facts.current !== readyz.release ? `serves ${readyz.release}` : 'none',
     lease: lease === null ? 'free' : `${lease.holder}: ${lease.doing}`,
   };
+}
+
+function describeRates(
+  now: Figures | null,
+  before: Figures | null,
+): Pick<Row, 'requests' | 'errors' | 'p99'> {
+  if (now === null) return NOTHING;
+  const { requests, errorShare, p99Ms } = ratesOf(now, before);
+  return {
+    requests,
+    errors: errorShare === null ? '–' : `${(errorShare * 100).toFixed(2)} %`,
+    p99: describeMs(p99Ms),
+  };
+}
+
+/** An edge of the histogram, of which the last one is open. */
+function describeMs(ms: number | null): string {
+  if (ms === null) return '–';
+  return ms === Number.MAX_SAFE_INTEGER ? '> 10 s' : `≤ ${ms} ms`;
+}
+
+/** A host that runs another release than most. */
+function markDrift(rows: readonly Row[]): Row[] {
+  const counts = new Map<string, number>();
+  for (const { release } of rows) counts.set(release, (counts.get(release) ?? 0) + 1);
+  const usual = [...counts].sort((one, other) => other[1] - one[1])[0]?.[0];
+  return rows.map((row) =>
+    row.release === usual || row.drift !== 'none' ? row : { ...row, drift: `most run ${usual}` },
+  );
 }
 
 function describeDuration(ms: number): string {

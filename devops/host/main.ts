@@ -33,8 +33,8 @@ import {
   underLease,
   underLeaseFor,
 } from './lease.ts';
-import { measure, type ToMeasure } from './measure.ts';
-import { deleteService } from './pm2.ts';
+import { measure, readFigures, type ToMeasure } from './measure.ts';
+import { deleteService, endPm2 } from './pm2.ts';
 import { listTakenPorts } from './ports.ts';
 import { readReadyz } from './probe.ts';
 import { assembleRelease, type IncomingLayer, prune, type ReleaseParts, receiveLayer } from './receive.ts';
@@ -59,6 +59,7 @@ const OPEN: Readonly<Record<string, Verb>> = {
   readyz: (layout) => readReadyz(managementPortOf(readServiceEnvironment(layout))),
   ports: (layout, asked: { variables: Environment }) => listTakenPorts(layout, asked),
   environment: (layout) => readServiceEnvironment(layout),
+  figures: (layout) => readFigures(layout),
   logs: (layout, asked: { lines: number; after: LogPart['at'] | null }) => readLogs(layout, asked),
   acquire: (layout, asked: Pick<Lease, 'deploy' | 'holder' | 'doing'>) => acquireLease(layout, asked),
 };
@@ -84,6 +85,7 @@ const LOCKED: Readonly<Record<string, Verb>> = {
   undrain: (layout, asked: { reasonsBefore: string[] }) => endDrain(layout, asked),
   switch: (layout, asked: Switch) => switchTo(layout, asked),
   remove: (layout) => remove(layout),
+  stop: (layout) => endPm2(layout),
   commit: (layout, committed: { release: string; deploy: string }) =>
     noteCommitted(layout, { ...committed, atMs: Date.now() }),
   withdraw: (layout, { deploy }: { deploy: string }) => noteWithdrawn(layout, deploy),

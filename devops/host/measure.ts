@@ -106,6 +106,36 @@ export function parseCounters(text: string, slowMs: number): OwnFigures {
   };
 }
 
+/** What the process has answered since it began. */
+export interface Figures {
+  readonly pid: number;
+  readonly requests: number;
+  readonly errors: number;
+  /** Redirects that took up to so many milliseconds, cumulative; the last one is of all. */
+  readonly redirects: readonly { readonly upToMs: number; readonly count: number }[];
+}
+
+/** Null: nobody answers. */
+export async function readFigures(layout: Layout): Promise<Figures | null> {
+  const port = managementPortOf(readServiceEnvironment(layout));
+  const answer = await ask(`http://127.0.0.1:${port}/metrics`).catch(() => null);
+  return answer?.ok ? parseFigures(await answer.text()) : null;
+}
+
+/** Of Prometheus text. */
+export function parseFigures(text: string): Figures {
+  const { pid, requests, errors } = parseCounters(text, 0);
+  const redirects = text
+    .split('\n')
+    .flatMap(parseSample)
+    .filter(({ name, route }) => name === 'http_request_duration_seconds_bucket' && route === REDIRECT)
+    .map(({ le, value }) => ({
+      upToMs: le === '+Inf' ? Number.MAX_SAFE_INTEGER : Number(le) * 1000,
+      count: value,
+    }));
+  return { pid, requests, errors, redirects };
+}
+
 /** Routes of those who ask how the service is. */
 const PROBES = new Set(['/readyz', '/healthz', '/metrics', '/drain']);
 

@@ -37,6 +37,7 @@ interface Pm2 {
   restart(file: string, options: object, done: Done<unknown>): void;
   reload(file: string, options: object, done: Done<unknown>): void;
   delete(name: string, done: Done<unknown>): void;
+  killDaemon(done: Done<unknown>): void;
   dump(isForced: boolean, done: Done<unknown>): void;
   readonly Client: { executeRemote(method: string, argument: unknown, done: Done<unknown>): void };
 }
@@ -168,6 +169,14 @@ async function lookUntil(end: Promise<unknown>, look: () => Promise<void>): Prom
 export function deleteService(layout: Layout): Promise<void> {
   return withPm2(layout, 'delete', async (pm2) => {
     await stop(pm2, layout);
+  });
+}
+
+/** The service, and PM2 itself. */
+export function endPm2(layout: Layout): Promise<void> {
+  return withPm2(layout, 'kill', async (pm2) => {
+    await stop(pm2, layout);
+    await told((done) => pm2.killDaemon(done));
   });
 }
 

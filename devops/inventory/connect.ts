@@ -31,18 +31,7 @@ export function connect({ manifest, except = [], tool, variables }: ConnectOptio
   const ways: [name: string, transport: Transport][] =
     manifest.provider === 'local'
       ? [['local', createLocalTransport(variables)]]
-      : manifest.hosts.map(({ name, address, port }) => [
-          name,
-          createSshTransport({
-            name,
-            address,
-            port: port ?? manifest.ssh.port,
-            user: manifest.ssh.user,
-            identity: manifest.ssh.identity,
-            knownHosts: manifest.ssh.known_hosts,
-            proxyCommand: manifest.ssh.proxy_command,
-          }),
-        ]);
+      : manifest.hosts.map((host) => [host.name, reach(manifest, host, manifest.ssh.user)]);
   const unknown = except.filter((name) => !ways.some(([known]) => known === name));
   if (unknown.length > 0) throw new ManifestError(`--except ${unknown.join(', ')}: there is no such host.`);
   const kept = ways.filter(([name]) => !except.includes(name));
@@ -57,6 +46,29 @@ export function connect({ manifest, except = [], tool, variables }: ConnectOptio
       for (const one of clients.values()) await one.close();
     },
   };
+}
+
+type Hosts = Extract<Manifest, { provider: 'hosts' }>;
+
+/** The same hosts for who may change them as root. */
+export function connectAdmins(manifest: Hosts, names: readonly string[]): ReadonlyMap<string, Transport> {
+  return new Map(
+    manifest.hosts
+      .filter(({ name }) => names.includes(name))
+      .map((host) => [host.name, reach(manifest, host, manifest.ssh.admin)]),
+  );
+}
+
+function reach({ ssh }: Hosts, { name, address, port }: Hosts['hosts'][number], user: string): Transport {
+  return createSshTransport({
+    name,
+    address,
+    port: port ?? ssh.port,
+    user,
+    identity: ssh.identity,
+    knownHosts: ssh.known_hosts,
+    proxyCommand: ssh.proxy_command,
+  });
 }
 
 function expandHome(path: string): string {

@@ -1,6 +1,7 @@
 /** What an environment is, as its file says it: hosts, service, and how carefully it is changed. */
 
 import { z } from 'zod';
+import type { Ingress } from '../provision/caddyfile.ts';
 
 const name = z
   .string()
@@ -107,23 +108,52 @@ export const manifestSchema = z.discriminatedUnion('provider', [
       .default('~/.fleetlink'),
     ...common,
   }),
-  z.strictObject({
-    provider: z.literal('hosts'),
-    root: z.string().regex(/^\//, 'expected an absolute path').default('/opt/fleetlink'),
-    hosts: z
-      .array(z.strictObject({ name, address: z.string().min(1), port: z.int().min(1).max(65535).optional() }))
-      .min(1),
-    ssh: z
-      .strictObject({
-        user: z.string().min(1).default('fleetlink'),
-        port: z.int().min(1).max(65535).default(22),
-        identity: z.string().optional(),
-        known_hosts: z.string().optional(),
-        proxy_command: z.string().optional(),
-      })
-      .prefault({}),
-    ...common,
-  }),
+  z
+    .strictObject({
+      provider: z.literal('hosts'),
+      root: z.string().regex(/^\//, 'expected an absolute path').default('/opt/fleetlink'),
+      hosts: z
+        .array(
+          z.strictObject({ name, address: z.string().min(1), port: z.int().min(1).max(65535).optional() }),
+        )
+        .min(1),
+      ssh: z
+        .strictObject({
+          user: z.string().min(1).default('fleetlink'),
+          /** Who provisions: root, or somebody who becomes it with sudo and no password. */
+          admin: z.string().min(1).default('root'),
+          port: z.int().min(1).max(65535).default(22),
+          identity: z.string().optional(),
+          known_hosts: z.string().optional(),
+          proxy_command: z.string().optional(),
+        })
+        .prefault({}),
+      /** What stands in front: a balancer of your own that asks /readyz, or Caddy on every host. */
+      ingress: z.enum(['none', 'caddy']).default('none'),
+      /** Names that lead to the hosts; only for `caddy`. */
+      domains: z.array(z.string().regex(/^[a-z0-9.-]+$/, 'expected a name such as sho.rt')).default([]),
+      /** Of a public authority, or of Caddy's own, which no browser trusts. */
+      certificates: z.enum(['acme', 'internal']).default('acme'),
+      ...common,
+    })
+    .refine(({ ingress, domains }) => ingress === 'none' || domains.length > 0, {
+      path: ['domains'],
+      error: 'expected the names that lead to the hosts, such as [sho.rt]',
+    }),
 ]);
 
 export type Manifest = z.output<typeof manifestSchema>;
+
+/** Null: a balancer of somebody's own. */
+export function ingressOf(manifest: Extract<Manifest, { provider: 'hosts' }>): Ingress | null {
+  const { ingress, domains, certificates, hosts, service } = manifest;
+  if (ingress === 'none') return null;
+  const port = service.PORT ?? '3000';
+  return { domains, certificates, services: hosts.map(({ address }) => `${address}:${port}`) };
+}
+
+/** Whom the service believes who asks, where Caddy stands in front and nobody says otherwise. */
+export function proxiesOf(manifest: Manifest): Readonly<Record<string, string>> {
+  if (manifest.provider === 'local' || manifest.ingress === 'none') return {};
+  return { TRUST_PROXY: ['127.0.0.1', ...manifest.hosts.map(({ address }) => address)].join(',') };
+}

@@ -3,7 +3,7 @@
 import type { Entry } from '../audit/journal.ts';
 import { HostFailure } from '../remote/host-client.ts';
 import type { EngineEvent, StepFailure } from '../roll/engine.ts';
-import type { Plan } from '../roll/plan.ts';
+import type { Plan, Step } from '../roll/plan.ts';
 
 export interface Reporter {
   note(text: string): void;
@@ -22,22 +22,47 @@ export interface Reporter {
   mixed(): void;
   interrupted(): void;
   recap(plan: Plan, entries: readonly Entry[]): void;
+  /** Called now and then: who waits is shown what for. */
+  tick(): void;
 }
 
 export interface TextReporterOptions {
   readonly write: (text: string) => void;
   readonly nowMs: () => number;
   readonly environment: string;
+  /** Whether what is under way is shown in a last line that is written anew; else a line says so after 20 s of silence. */
+  readonly isLive?: boolean;
 }
 
-export function createTextReporter({ write, nowMs, environment }: TextReporterOptions): Reporter {
+const SILENT_MS = 20_000;
+const CLEAR_LINE = '\r\x1b[K';
+
+export function createTextReporter({
+  write: print,
+  nowMs,
+  environment,
+  isLive = false,
+}: TextReporterOptions): Reporter {
   const startedAtMs = nowMs();
-  const say = (text: string): void => {
-    const seconds = Math.floor((nowMs() - startedAtMs) / 1000);
-    const at = `${String(Math.floor(seconds / 60)).padStart(2, '0')}:${String(seconds % 60).padStart(2, '0')}`;
-    write(`${at}  ${text}\n`);
+  /** What is under way, and since when. */
+  const running = new Map<string, { readonly step: Step; readonly sinceMs: number }>();
+  let isLineShown = false;
+  let saidAtMs = startedAtMs;
+  const write = (text: string): void => {
+    print(isLineShown ? `${CLEAR_LINE}${text}` : text);
+    isLineShown = false;
+    saidAtMs = nowMs();
   };
+  const now = (): string => {
+    const seconds = Math.floor((nowMs() - startedAtMs) / 1000);
+    return `${String(Math.floor(seconds / 60)).padStart(2, '0')}:${String(seconds % 60).padStart(2, '0')}`;
+  };
+  const say = (text: string): void => write(`${now()}  ${text}\n`);
   const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
+  const describeRunning = (): string =>
+    [...running.values()]
+      .map(({ step, sinceMs }) => `${step.host} ${step.action} ${Math.round((nowMs() - sinceMs) / 1000)} s`)
+      .join(', ');
 
   return {
     note: say,
@@ -57,11 +82,20 @@ export function createTextReporter({ write, nowMs, environment }: TextReporterOp
       }
       write('\nNothing was changed.\n');
     },
+    tick() {
+      if (running.size === 0) return;
+      if (isLive) {
+        print(`${isLineShown ? CLEAR_LINE : ''}${now()}  … ${describeRunning()}`);
+        isLineShown = true;
+      } else if (nowMs() - saidAtMs >= SILENT_MS) say(`  … ${describeRunning()}`);
+    },
     event(event) {
+      if (event.type === 'done' || event.type === 'failed') running.delete(event.step.id);
       switch (event.type) {
         case 'stage':
           return say(event.name);
         case 'begun':
+          running.set(event.step.id, { step: event.step, sinceMs: nowMs() });
           return;
         case 'done':
           return say(

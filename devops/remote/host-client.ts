@@ -26,6 +26,8 @@ export interface HostClient {
   exec(argv: readonly string[]): Promise<Answer>;
   /** From now on calls carry this lease. */
   claim(claim: { readonly deploy: string; readonly epoch: number } | null): void;
+  /** From now on it is talked to with the program and the Node that are there now. */
+  begin(): void;
   close(): Promise<void>;
 }
 
@@ -169,6 +171,10 @@ export function createHostClient({
     exec: (argv) => transport.run(argv, { timeoutMs: ANSWER_MS }),
     claim(claim) {
       lease = claim;
+    },
+    begin() {
+      session?.close();
+      session = null;
     },
     async close() {
       session?.close();

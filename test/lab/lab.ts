@@ -35,6 +35,7 @@ export interface Lab {
   readonly folder: string;
   readonly hosts: readonly LabHost[];
   readonly identity: string;
+  readonly publicKey: string;
   readonly knownHosts: string;
   readonly databaseUrl: string | null;
   /** Of the balancer. */
@@ -82,7 +83,9 @@ export async function openLab(options: LabOptions): Promise<Lab> {
   });
   defer(() => stopProcess(balancer));
   await until('the balancer listens', () => isListening('127.0.0.1', port));
-  return { folder, hosts, identity, knownHosts, databaseUrl, url: `http://127.0.0.1:${port}`, network };
+  const url = `http://127.0.0.1:${port}`;
+  const publicKey = readKey(identity).trim();
+  return { folder, hosts, identity, publicKey, knownHosts, databaseUrl, url, network };
 }
 
 /** The file of an environment (devops/environments) that has these hosts. */

@@ -39,8 +39,11 @@ export interface FleetOptions {
   readonly hosts: number;
   /** False: a host with SQLite alone. */
   readonly hasDatabase?: boolean;
-  /** `deploy` of the manifest, instead of what labs have. */
+  /** `deploy` of the manifest, instead of what labs have; and what else is different. */
   readonly deploy?: Partial<Manifest['deploy']>;
+  readonly manifest?: Partial<Extract<Manifest, { provider: 'hosts' }>>;
+  /** Nothing is put on the hosts. */
+  readonly isBare?: boolean;
 }
 
 /** False: the test has been ended. */
@@ -53,14 +56,14 @@ export function isLabPossible(t: Test): boolean {
 
 export async function openFleet(
   t: Test,
-  { hosts, hasDatabase = true, deploy = {} }: FleetOptions,
+  { hosts, hasDatabase = true, deploy = {}, manifest: different = {}, isBare = false }: FleetOptions,
 ): Promise<Fleet> {
   const lab = await openLab({ hosts, hasDatabase, lent: LENT, defer: (work) => t.teardown(work) });
   const usual = parseManifest(manifestOf(lab), 'lab.yaml');
-  const manifest = { ...usual, deploy: { ...usual.deploy, ...deploy } };
+  const manifest = { ...usual, ...different, deploy: { ...usual.deploy, ...deploy } } as Manifest;
   const inventory = connect({ manifest, tool: await buildTestTool(t), variables: process.env });
   t.teardown(() => inventory.close());
-  for (const client of inventory.clients.values()) await client.run(INSTALL);
+  if (!isBare) for (const client of inventory.clients.values()) await client.run(INSTALL);
   const variables = {
     ...manifest.service,
     ADMIN_API_KEY: ADMIN_KEY,

@@ -8,8 +8,10 @@ export const TEST_MODULES = 'modules-of-the-tests';
 /** See LabOptions. */
 export const LENT = { node: process.execPath, node_modules: resolve('node_modules') };
 /** A line of shell for each host. */
-export const INSTALL = `set -e; cd ${REMOTE_ROOT}; mkdir -p base/test/bin base/test/pm2 layers/${TEST_MODULES}
+export const INSTALL_MODULES = `set -e; cd ${REMOTE_ROOT}; mkdir -p layers/${TEST_MODULES}
+ln -s /opt/lent/node_modules layers/${TEST_MODULES}/node_modules`;
+export const INSTALL = `${INSTALL_MODULES}
+mkdir -p base/test/bin base/test/pm2
 ln -s /opt/lent/node base/test/bin/node
 ln -s /opt/lent/node_modules base/test/pm2/node_modules
-ln -s test base/current
-ln -s /opt/lent/node_modules layers/${TEST_MODULES}/node_modules`;
+ln -s test base/current`;

@@ -1,0 +1,123 @@
+/**
+ * What a host has to have before anything is deployed to it, as lines of shell that root runs there: nothing is needed on it but sshd, sh
+ * and tar. Each looks first and changes only what is not as it should be, so that a second run changes nothing.
+ */
+
+import { quote } from '../remote/quote.ts';
+import { type Ingress, renderCaddyfile } from './caddyfile.ts';
+
+export interface HostTask {
+  readonly name: string;
+  /** Says `ok` or `changed` in its last line. With CHECK=1 it changes nothing and says what it would say. */
+  readonly script: string;
+}
+
+export interface TaskOptions {
+  /** Of the service, and where everything of it lies. */
+  readonly user: string;
+  readonly root: string;
+  /** What may log in as that user, as it stands in authorized_keys; null: somebody else sees to that. */
+  readonly publicKey: string | null;
+  /** Null: a balancer of somebody's own. */
+  readonly ingress: Ingress | null;
+}
+
+/** Ends it with `changed` where nothing may be changed. */
+const PREFACE = `set -eu
+changing() { [ "\${CHECK:-0}" = 0 ] || { echo changed; exit 0; }; }`;
+
+export function listTasks({ user, root, publicKey, ingress }: TaskOptions): HostTask[] {
+  return [
+    { name: 'user', script: makeUser(user) },
+    ...(publicKey === null ? [] : [{ name: 'key', script: admitKey(user, publicKey) }]),
+    { name: 'folder', script: makeFolder(user, root) },
+    { name: 'boot', script: startAtBoot(user, root) },
+    ...(ingress === null ? [] : [{ name: 'ingress', script: serveWithCaddy(ingress) }]),
+  ].map(({ name, script }) => ({ name, script: `${PREFACE}\n${script}` }));
+}
+
+function makeUser(user: string): string {
+  return `if id -u ${quote(user)} >/dev/null 2>&1; then echo ok; exit; fi
+changing
+useradd --system --create-home --shell /bin/sh ${quote(user)}
+echo changed`;
+}
+
+function admitKey(user: string, key: string): string {
+  return `home=$(getent passwd ${quote(user)} | cut -d: -f6 || true)
+if [ -n "$home" ] && grep -qxF ${quote(key)} "$home/.ssh/authorized_keys" 2>/dev/null; then echo ok; exit; fi
+changing
+install -d -m 700 -o ${quote(user)} "$home/.ssh"
+printf '%s\\n' ${quote(key)} >>"$home/.ssh/authorized_keys"
+chown ${quote(user)} "$home/.ssh/authorized_keys"
+chmod 600 "$home/.ssh/authorized_keys"
+echo changed`;
+}
+
+function makeFolder(user: string, root: string): string {
+  return `if [ "$(stat -c %U ${quote(root)} 2>/dev/null)" = ${quote(user)} ]; then echo ok; exit; fi
+changing
+install -d -m 750 -o ${quote(user)} ${quote(root)}
+echo changed`;
+}
+
+const UNIT = '/etc/systemd/system/fleetlink.service';
+const SYSTEMD = '[ -d /run/systemd/system ]';
+
+/** PM2 and what it ran, when the machine starts. It is asked only then: a deploy never goes through systemd. */
+export function renderUnit(user: string, root: string): string {
+  const pm2 = `${root}/base/current/bin/node ${root}/base/current/pm2/node_modules/pm2/bin/pm2`;
+  return `[Unit]
+Description=Fleetlink, under PM2
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+Type=forking
+User=${user}
+Environment=PM2_HOME=${root}/pm2 FLEETLINK_ROOT=${root} HOME=${root}
+Environment=PATH=${root}/base/current/bin:/usr/local/bin:/usr/bin:/bin
+PIDFile=${root}/pm2/pm2.pid
+ExecStart=${pm2} resurrect
+ExecReload=${pm2} reload all
+ExecStop=${pm2} kill
+Restart=on-failure
+LimitNOFILE=65536
+UMask=0027
+
+[Install]
+WantedBy=multi-user.target
+`;
+}
+
+/** Where there is systemd; elsewhere somebody else starts what has to run. */
+function startAtBoot(user: string, root: string): string {
+  const text = renderUnit(user, root);
+  return `if ! ${SYSTEMD} || [ "$(cat ${UNIT} 2>/dev/null)" = ${quote(text.trimEnd())} ]; then echo ok; exit; fi
+changing
+printf '%s' ${quote(text)} >${UNIT}.new
+mv ${UNIT}.new ${UNIT}
+systemctl daemon-reload
+systemctl enable --quiet fleetlink.service
+echo changed`;
+}
+
+const CADDYFILE = '/etc/caddy/Caddyfile';
+
+/** Debian's package. What it is told is checked before it is put in place. */
+function serveWithCaddy(ingress: Ingress): string {
+  const text = renderCaddyfile(ingress);
+  const running = 'caddy reload --config /etc/caddy/Caddyfile --force >/dev/null 2>&1';
+  return `if command -v caddy >/dev/null && [ "$(cat ${CADDYFILE} 2>/dev/null)" = ${quote(text.trimEnd())} ] && ${running}; then
+  echo ok; exit
+fi
+changing
+command -v caddy >/dev/null || { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends caddy; } >/dev/null
+mkdir -p /etc/caddy
+printf '%s' ${quote(text)} >${CADDYFILE}.new
+caddy validate --adapter caddyfile --config ${CADDYFILE}.new >/dev/null
+mv ${CADDYFILE}.new ${CADDYFILE}
+if ${SYSTEMD}; then systemctl enable --quiet caddy && systemctl reload-or-restart caddy
+else ${running} || caddy start --config ${CADDYFILE} >/dev/null 2>&1 </dev/null; fi
+echo changed`;
+}

@@ -1,0 +1,90 @@
+// `npm run provision -- --env staging`: makes the hosts of an environment ready for deploys. Changes only what is not as it should be, so a
+// second run changes nothing. `--check` says what would be changed.
+import { existsSync, readFileSync } from 'node:fs';
+import { homedir, hostname, userInfo } from 'node:os';
+import { parseArgs } from 'node:util';
+import { connect, connectAdmins } from '../devops/inventory/connect.ts';
+import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
+import { ingressOf, type Manifest } from '../devops/manifest/schema.ts';
+import { provision, type TaskReport } from '../devops/provision/provision.ts';
+import { listTasks } from '../devops/provision/tasks.ts';
+import { buildBase } from '../devops/release/base.ts';
+import { BuildError } from '../devops/release/npm.ts';
+import { buildTool } from '../devops/release/tool.ts';
+import { CACHE, ENVIRONMENTS, HOST_PROGRAM } from './deploy-places.ts';
+
+const EXIT = { failed: 1, usage: 64 };
+const { values } = parseArgs({
+  options: {
+    env: { type: 'string' },
+    check: { type: 'boolean', default: false },
+    except: { type: 'string', multiple: true, default: [] },
+  },
+});
+try {
+  const manifest = readManifest(ENVIRONMENTS, values.env ?? '');
+  if (manifest.provider === 'local')
+    throw new ManifestError('This machine needs no provisioning: deploy to it.');
+  process.exitCode = await run(manifest);
+} catch (error) {
+  if (!(error instanceof ManifestError || error instanceof BuildError)) throw error;
+  console.error(error.message);
+  process.exitCode = error instanceof ManifestError ? EXIT.usage : EXIT.failed;
+}
+
+async function run(manifest: Extract<Manifest, { provider: 'hosts' }>): Promise<number> {
+  console.log('base: Node and PM2');
+  const base = await buildBase({
+    cache: CACHE,
+    variables: process.env,
+    platform: process.platform,
+    arch: process.arch,
+  });
+  const tool = await buildTool(CACHE, HOST_PROGRAM);
+  const { root, clients, close } = connect({ manifest, except: values.except, tool, variables: process.env });
+  const admins = connectAdmins(manifest, [...clients.keys()]);
+  try {
+    const { user, identity } = manifest.ssh;
+    const reports = await provision({
+      root,
+      admins,
+      clients,
+      base,
+      tasks: listTasks({ user, root, publicKey: readPublicKey(identity), ingress: ingressOf(manifest) }),
+      holder: `${userInfo().username}@${hostname()}`,
+      drainMs: manifest.deploy.drain_seconds * 1000,
+      isCheck: values.check,
+      onReport: ({ host, task, result, detail }) =>
+        console.log(`${MARKS[result]} ${host}  ${task}  ${result}${detail === '' ? '' : `  ${detail}`}`),
+    });
+    recap([...clients.keys()], reports);
+    return reports.some(({ result }) => result === 'failed') ? EXIT.failed : 0;
+  } finally {
+    await close();
+    await Promise.all([...admins.values()].map((admin) => admin.close()));
+  }
+}
+
+const MARKS = { ok: '✓', changed: '±', failed: '✗' };
+
+function recap(hosts: readonly string[], reports: readonly TaskReport[]): void {
+  const width = Math.max(...hosts.map(({ length }) => length));
+  console.log('');
+  for (const host of hosts) {
+    const count = (wanted: TaskReport['result']): number =>
+      reports.filter((one) => one.host === host && one.result === wanted).length;
+    console.log(
+      `${host.padEnd(width)}  ok ${count('ok')}  changed ${count('changed')}  failed ${count('failed')}`,
+    );
+  }
+  if (values.check) console.log('\nNothing was changed.');
+  else if (reports.every(({ result }) => result !== 'failed'))
+    console.log(`\nnext: npm run deploy -- --env ${values.env}`);
+}
+
+/** Null: ssh finds a key of its own, which somebody has admitted there. */
+function readPublicKey(identity: string | undefined): string | null {
+  if (identity === undefined) return null;
+  const path = `${identity.replace(/^~/, homedir())}.pub`;
+  return existsSync(path) ? readFileSync(path, 'utf8').trim() : null;
+}

@@ -1,0 +1,82 @@
+// What a deploy shows of itself.
+import t from 'tap';
+import { createJsonReporter } from '../../../devops/output/json-reporter.ts';
+import { createTextReporter } from '../../../devops/output/reporter.ts';
+import { HostFailure } from '../../../devops/remote/host-client.ts';
+
+const STEP = { id: 'switch h1 r2', action: 'switch', host: 'h1', release: 'r2' } as const;
+const ERROR = new HostFailure('h1', { code: 'unhealthy', message: 'it did not start', evidence: ['a line'] });
+
+function start(isLive: boolean) {
+  let nowMs = 0;
+  let text = '';
+  const reporter = createTextReporter({
+    write: (more) => {
+      text += more;
+    },
+    nowMs: () => nowMs,
+    environment: 'staging',
+    isLive,
+  });
+  return {
+    reporter,
+    text: () => text,
+    wait: (ms: number) => {
+      nowMs += ms;
+    },
+  };
+}
+
+t.test('after 20 s of silence it says what it waits for', async (t) => {
+  const { reporter, text, wait } = start(false);
+  reporter.tick();
+  reporter.event({ type: 'begun', step: STEP });
+  wait(19_000);
+  reporter.tick();
+  t.equal(text(), '');
+  wait(2000);
+  reporter.tick();
+  t.equal(text(), '00:21    … h1 switch 21 s\n');
+  wait(1000);
+  reporter.tick();
+  t.equal(text().split('\n').length, 2, 'once in 20 s');
+  reporter.event({ type: 'done', step: STEP, evidence: null, ms: 22_000 });
+  wait(30_000);
+  reporter.tick();
+  t.match(text(), /✓ h1 {2}switch {2}22\.0 s\n$/, 'and nothing where nothing is under way');
+});
+
+t.test('on a terminal the last line shows it, and gives way to what is said', async (t) => {
+  const { reporter, text, wait } = start(true);
+  reporter.event({ type: 'begun', step: STEP });
+  wait(3000);
+  reporter.tick();
+  reporter.tick();
+  reporter.note('something');
+  t.equal(text(), '00:03  … h1 switch 3 s\r\x1b[K00:03  … h1 switch 3 s\r\x1b[K00:03  something\n');
+});
+
+t.test('programs get a line of JSON for each', async (t) => {
+  const lines: string[] = [];
+  const reporter = createJsonReporter({ write: (text) => lines.push(text), nowMs: () => 0 });
+  reporter.event({ type: 'stage', name: 'preflight' });
+  reporter.event({ type: 'begun', step: STEP });
+  reporter.event({ type: 'failed', step: STEP, error: ERROR, ms: 5 });
+  reporter.failed([{ step: STEP, error: ERROR }]);
+  reporter.undone([{ name: 'h1', to: 'r1' }], true);
+  reporter.tick();
+  const step = { id: STEP.id, action: 'switch', host: 'h1', release: 'r2' };
+  const why = { code: 'unhealthy', message: 'it did not start', evidence: ['a line'] };
+  const at = '1970-01-01T00:00:00.000Z';
+  t.same(
+    lines.map((line) => JSON.parse(line)),
+    [
+      { at, type: 'stage', name: 'preflight' },
+      { at, type: 'begun', step },
+      { at, type: 'failed', step, ms: 5, ...why },
+      { at, type: 'failures', failures: [{ step: STEP.id, host: 'h1', ...why }] },
+      { at, type: 'undone', hosts: [{ name: 'h1', to: 'r1' }], because: 'it failed' },
+    ],
+  );
+  t.ok(lines.every((line) => line.endsWith('}\n')));
+});
