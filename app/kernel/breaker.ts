@@ -18,8 +18,8 @@ export interface Breaker {
   succeeded(): void;
   /** Of a question of `askedAtMs`, on the monotonic clock: it says nothing of a service that has answered since. */
   failed(askedAtMs: number): void;
-  /** It was not asked after all. */
-  gaveUp(): void;
+  /** Who wanted to ask at `askedAtMs`, on the monotonic clock, did not after all. */
+  gaveUp(askedAtMs: number): void;
   state(): BreakerState;
 }
 
@@ -35,6 +35,7 @@ export function createBreaker({ clock, failuresMax, openMs }: BreakerOptions): B
   let answeredAtMs = Number.NEGATIVE_INFINITY;
   /** Somebody's answer is waited for. */
   let isAsked = false;
+  let probedAtMs = Number.NEGATIVE_INFINITY;
 
   function state(): BreakerState {
     if (failures < failuresMax) return 'closed';
@@ -47,6 +48,7 @@ export function createBreaker({ clock, failuresMax, openMs }: BreakerOptions): B
       if (state() === 'closed') return true;
       if (state() === 'open' || isAsked) return false;
       isAsked = true;
+      probedAtMs = clock.monotonicMs();
       return true;
     },
     succeeded() {
@@ -54,8 +56,9 @@ export function createBreaker({ clock, failuresMax, openMs }: BreakerOptions): B
       isAsked = false;
       answeredAtMs = clock.monotonicMs();
     },
-    gaveUp() {
-      isAsked = false;
+    gaveUp(askedAtMs) {
+      // One of before is not who is waited for.
+      if (askedAtMs >= probedAtMs) isAsked = false;
     },
     failed(askedAtMs) {
       if (askedAtMs < answeredAtMs) return;

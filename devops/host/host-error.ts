@@ -7,6 +7,7 @@ export type HostErrorCode =
   | 'corrupt'
   | 'missing'
   | 'boot_failed'
+  | 'ended_early'
   | 'unhealthy'
   | 'pm2_failed'
   | 'refused'

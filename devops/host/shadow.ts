@@ -2,7 +2,7 @@
  * A rehearsal: releases are started beside the service, on a free port and a copy of its data, and have to do what a service does.
  * Whatever does not start, does not become ready, lacks a library or breaks the data is found here, where nobody notices.
  *
- *   copy the databases ─▶ migrate the copy ─▶ the new release ─▶ where something was migrated the one of now: the way back is open
+ *   copy the databases ─▶ the new release ─▶ where it wants that, migrate the copy, and again ─▶ then the one of now: the way back is open
  *
  * Of a database that hosts share the copy is a schema of its own, made by the release of now and without rows.
  */
@@ -14,7 +14,7 @@ import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type { Environment } from './environment.ts';
-import { HostError } from './host-error.ts';
+import { HostError, type HostErrorCode } from './host-error.ts';
 import type { Layout } from './layout.ts';
 import { ask, poll, type Readyz } from './probe.ts';
 import { openScratchSchema, type ScratchSchema, STATE_TABLES, type Versions } from './scratch-schema.ts';
@@ -40,6 +40,8 @@ const READY_WITHIN_MS = 30_000;
 const KEY_WITHIN_MS = 5000;
 const STOPPED_WITHIN_MS = 10_000;
 const LINES_KEPT = 15;
+/** The code of an error: the process ended by itself before it listened. */
+const ENDED = 'ended_early' satisfies HostErrorCode;
 const DATABASES = ['links.db', 'clicks.db'];
 
 export interface Rehearsal {
@@ -50,7 +52,7 @@ export interface Rehearsal {
   readonly noWayBack: Pick<HostError, 'message' | 'evidence'> | null;
 }
 
-/** Throws HostError `boot_failed` or `unhealthy` of the new release, with the last lines of the log.  */
+/** Throws HostError `ended_early`, `boot_failed` or `unhealthy` of the new release, with the last lines of the log.  */
 export async function rehearse(
   layout: Layout,
   { host, release, before, variables }: ToRehearse,
@@ -73,14 +75,15 @@ export async function rehearse(
     if (scratch !== null && before !== null) await migrate(layout, before, migrating);
     const readVersions = async (): Promise<string> =>
       JSON.stringify([readCopied(layout, { dataDir, with: release }), await scratch?.readVersions()]);
-    const versionsBefore = await readVersions();
-    await migrate(layout, release, migrating);
-    const isMigrationNeeded = (await readVersions()) !== versionsBefore;
     const tryOne = async (one: string): Promise<Rehearsed> => {
       const readyMs = await tryOut(layout, { release: one, variables: copies });
       return { release: one, readyMs, copiedBytes };
     };
-    const rehearsed = [await tryOne(release)];
+    const { rehearsed, isMigrationNeeded } = await tryOrMigrate(release, {
+      tryOne,
+      readVersions,
+      migrateAll: () => migrate(layout, release, migrating),
+    });
     // Where nothing is migrated, what runs now is its own proof that it can.
     if (before === null || !isMigrationNeeded) return { rehearsed, isMigrationNeeded, noWayBack: null };
     try {
@@ -93,6 +96,26 @@ export async function rehearse(
   } finally {
     rmSync(folder, { recursive: true, force: true });
     await scratch?.drop();
+  }
+}
+
+/** Mostly there is nothing to migrate: then the release starts at once. One that ends instead may have missed a migration. */
+async function tryOrMigrate(
+  release: string,
+  given: {
+    readonly tryOne: (release: string) => Promise<Rehearsed>;
+    readonly readVersions: () => Promise<string>;
+    readonly migrateAll: () => Promise<void>;
+  },
+): Promise<{ rehearsed: Rehearsed[]; isMigrationNeeded: boolean }> {
+  try {
+    return { rehearsed: [await given.tryOne(release)], isMigrationNeeded: false };
+  } catch (error) {
+    if (!(error instanceof HostError) || error.code !== ENDED) throw error;
+    const before = await given.readVersions();
+    await given.migrateAll();
+    if ((await given.readVersions()) === before) throw error;
+    return { rehearsed: [await given.tryOne(release)], isMigrationNeeded: true };
   }
 }
 
@@ -184,10 +207,9 @@ async function findPorts(release: string, child: Program): Promise<{ public: num
   const found = await poll(
     async () => {
       if (child.process.exitCode !== null || child.process.signalCode !== null) {
-        throw failed(
-          `${release} ended (${child.process.exitCode ?? child.process.signalCode}) before it listened.`,
-          child.lines(),
-        );
+        const how = child.process.exitCode ?? child.process.signalCode;
+        const message = `${release} ended (${how}) before it listened.`;
+        throw new HostError(ENDED, message, child.lines().slice(-LINES_KEPT));
       }
       return findListening(child.lines());
     },

@@ -52,7 +52,9 @@ t.test('who was to ask and did not leaves it to the next one', async (t) => {
   for (let time = 0; time < 3; time++) breaker.failed(clock.monotonicMs());
   await clock.advance(1000);
   t.same([breaker.mayAsk(), breaker.mayAsk()], [true, false]);
-  breaker.gaveUp();
+  breaker.gaveUp(clock.monotonicMs() - 1);
+  t.notOk(breaker.mayAsk(), 'one who wanted to before it opened says nothing of it');
+  breaker.gaveUp(clock.monotonicMs());
   t.equal(breaker.state(), 'half_open');
   t.ok(breaker.mayAsk());
 });

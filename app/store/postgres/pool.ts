@@ -88,7 +88,7 @@ export function createPool({
           breaker.failed(askedAtMs);
           throw error;
         }
-        breaker.gaveUp();
+        breaker.gaveUp(askedAtMs);
         throw new AppError('unavailable', BUSY, { cause: error, retryAfterSeconds: 1 });
       });
       let isBroken = false;
