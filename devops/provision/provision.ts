@@ -3,10 +3,13 @@
 import { randomBytes } from 'node:crypto';
 import type { Drained } from '../host/drain.ts';
 import type { HostFacts } from '../host/inspect.ts';
+import type { Readyz } from '../host/probe.ts';
 import type { Switched } from '../host/switch.ts';
+
 import type { Base } from '../release/base.ts';
 import type { HostClient } from '../remote/host-client.ts';
 import { quote } from '../remote/quote.ts';
+import { BALANCER_MS } from '../roll/actions.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { HostTask } from './tasks.ts';
 
@@ -139,28 +142,45 @@ async function exchange(
     doing: `base ${base.id}`,
   });
   client.claim({ deploy, epoch });
-  const start = async (id: string): Promise<void> => {
-    await client.call('stop');
-    await client.run(relink(link, id));
-    // The program on the host runs on the Node that it starts PM2 with.
-    client.begin();
+  const start = async (): Promise<void> => {
     const nonce = deploy;
     const { oldPid } = await client.call<Switched>('switch', { deploy, release, nonce, restartsKnown: null });
     await client.call('prove', { release, nonce, oldPid, reasonsBefore: reasons, stableMs: STABLE_MS });
   };
+  // The program on the host runs on the Node that it starts PM2 with.
+  const move = async (id: string): Promise<void> => {
+    await client.run(relink(link, id));
+    client.begin();
+  };
   try {
-    if (clients.size > 1) await client.call<Drained>('drain', { withinMs: drainMs });
-    try {
-      await start(base.id);
-    } catch (error) {
-      await start(from);
-      throw new Error(`${(error as Error).message} It is back on ${from}.`, { cause: error });
+    if (clients.size > 1) {
+      await requireOthers(client, clients);
+      await client.call<Drained>('drain', { withinMs: drainMs });
     }
-    if (clients.size > 1) await client.call('undrain', { reasonsBefore: reasons });
+    await client.call('stop');
+    try {
+      await move(base.id);
+      await start();
+    } catch (error) {
+      await move(from);
+      await client.call('stop');
+      await start();
+      throw new Error(`${(error as Error).message} It is back on ${from}.`, { cause: error });
+    } finally {
+      if (clients.size > 1) await client.call('undrain', { reasonsBefore: reasons });
+    }
+    await new Promise((resolve) => setTimeout(resolve, BALANCER_MS));
   } finally {
     await client.call('release').catch(() => undefined);
     client.claim(null);
   }
+}
+
+async function requireOthers(client: HostClient, clients: ProvisionOptions['clients']): Promise<void> {
+  const others = [...clients.values()].filter(({ name }) => name !== client.name);
+  const answers = await Promise.all(others.map((one) => one.call<Readyz | null>('readyz').catch(() => null)));
+  if (answers.some((readyz) => readyz?.status === 'ready' || readyz?.status === 'degraded')) return;
+  throw new Error('No other host is ready, so this one is not taken away.');
 }
 
 const STABLE_MS = 2000;

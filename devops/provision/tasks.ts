@@ -36,10 +36,11 @@ export function listTasks({ user, root, publicKey, ingress }: TaskOptions): Host
   ].map(({ name, script }) => ({ name, script: `${PREFACE}\n${script}` }));
 }
 
+/** Without a password, and not locked: sshd without PAM lets nobody in who is. */
 function makeUser(user: string): string {
   return `if id -u ${quote(user)} >/dev/null 2>&1; then echo ok; exit; fi
 changing
-useradd --system --create-home --shell /bin/sh ${quote(user)}
+useradd --system --create-home --shell /bin/sh --password '*' ${quote(user)}
 echo changed`;
 }
 

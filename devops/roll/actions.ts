@@ -46,6 +46,8 @@ export interface ActionDeps {
 
 /** Somebody who was just changed may need a moment. */
 const FLOOR_WITHIN_MS = 15_000;
+/** So long after a host is ready again a balancer may not send to it yet: two questions that it asks every half second, and some. */
+export const BALANCER_MS = 2000;
 /** So many times as long as `deploy.bake.seconds`, where there is a doubt. */
 const BAKES_MAX = 3;
 /** Of a bake, until somebody looks at what there is. */
@@ -181,12 +183,20 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     const deadlineMs = performance.now() + FLOOR_WITHIN_MS;
     for (;;) {
       const answers = await Promise.all(others.map((name) => readReadyz(clients.get(name) as HostClient)));
-      const ready = answers.filter(isServing).length;
+      const ready = others.filter((name, index) => isServing(answers[index] ?? null) && isKnown(name)).length;
       if (ready >= floor) return;
       if (performance.now() < deadlineMs) continue;
       const message = `Only ${ready} of the other hosts are ready, and deploy.floor wants ${floor}: ${client.name} is not touched.`;
       throw new HostFailure(client.name, { code: 'floor', message, evidence: [] });
     }
+  }
+
+  /** Whether a balancer has had the time to hear that it is back. */
+  function isKnown(host: string): boolean {
+    const back = journal
+      .entries()
+      .findLast(({ type, step }) => type === 'done' && step?.includes(`undrain ${host} `));
+    return back === undefined || Date.now() - Date.parse(back.at) >= BALANCER_MS;
   }
 
   const ACTIONS: Readonly<Record<Action, (client: HostClient, step: Step) => Promise<unknown>>> = {

@@ -192,4 +192,4 @@ async function main(t: Test): Promise<void> {
   });
 }
 
-if (isLabPossible(t) && requireCommand(t, 'caddy')) await main(t);
+if (isLabPossible(t) && requireCommand(t, 'caddy')) await t.test('hosts become what is deployed to', main);
