@@ -20,10 +20,14 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     /** Ours alone, for many hosts. */
     alone: { type: 'boolean', default: false },
+    /** One host after the other, as the others do it. */
+    batches: { type: 'string', default: '1' },
+    floor: { type: 'string', default: '100%' },
   },
 });
 const hosts = Number(values.hosts);
-const ENVIRONMENT = 'lab';
+/** Left out of the repository. */
+const ENVIRONMENT = 'bench';
 const MANIFEST = join(ENVIRONMENTS, `${ENVIRONMENT}.yaml`);
 const PM2 = `env FLEETLINK_ROOT=${REMOTE_ROOT} PM2_HOME=${REMOTE_ROOT}/pm2 HOME=${REMOTE_ROOT} PATH=${REMOTE_ROOT}/base/current/bin:/usr/bin:/bin ${REMOTE_ROOT}/base/current/pm2/node_modules/pm2/bin/pm2`;
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -40,9 +44,7 @@ try {
   const lab = await openLab({ hosts, hasDatabase: true, lent: LENT, defer: (work) => ends.push(work) });
   writeManifest(lab);
   const ssh = sshOf(lab);
-  await Promise.all(
-    lab.hosts.map(({ address }) => run('ssh', [...ssh, `fleetlink@${address}`, INSTALL], { check: true })),
-  );
+  await Promise.all(lab.hosts.map(({ address }) => run('ssh', [...ssh, `fleetlink@${address}`, INSTALL])));
   let number = 0;
   const next = (): Promise<Build> => build(`r${++number}`);
   say('first deploy …');
@@ -59,7 +61,12 @@ try {
   const rounds: Round[] = [];
   for (let round = 1; round <= Number(values.rounds); round++) {
     const seconds: Record<string, number> = {};
-    for (const [name, deploy] of Object.entries(contenders)) {
+    const order = Object.entries(contenders);
+    // Each has its turn to be the first.
+    for (const [name, deploy] of [
+      ...order.slice(round % order.length),
+      ...order.slice(0, round % order.length),
+    ]) {
       const one = await next();
       const startedAt = performance.now();
       await deploy(one);
@@ -93,7 +100,7 @@ try {
 }
 
 function writeManifest(lab: Lab): void {
-  const service = `\n  DATABASE_URL: ${lab.databaseUrl}\n  TRUST_PROXY: ${lab.network.gateway}\ndeploy:\n  bake: { seconds: 0 }\n  stable_seconds: 0\n  batches: [1, 100%]\n`;
+  const service = `\n  DATABASE_URL: ${lab.databaseUrl}\n  TRUST_PROXY: ${lab.network.gateway}\ndeploy:\n  bake: { seconds: 0 }\n  stable_seconds: 0\n  batches: [${values.batches}]\n  floor: ${values.floor}\n`;
   writeFileSync(MANIFEST, manifestOf(lab).replace('\ndeploy:\n', service));
   ends.push(() => rmSync(MANIFEST, { force: true }));
 }
@@ -125,7 +132,7 @@ async function deployOurs({ id }: Build): Promise<void> {
     XDG_STATE_HOME: join(folder, 'state'),
   };
   const program = ['--import', './scripts/strip-types.mjs', 'scripts/deploy.ts'];
-  await run(process.execPath, [...program, '--env', ENVIRONMENT, '--release', id], { check: true, env });
+  await run(process.execPath, [...program, '--env', ENVIRONMENT, '--release', id], { env });
 }
 
 /** Files to all hosts side by side, then one host after the other. */
@@ -175,7 +182,7 @@ async function deployWithAnsible(lab: Lab, { id, folder: app }: Build): Promise<
     ANSIBLE_PYTHON_INTERPRETER: '/usr/bin/python3',
     ANSIBLE_REMOTE_USER: 'fleetlink',
   };
-  await run('ansible-playbook', ['-i', join(home, 'hosts'), join(home, 'play.yaml')], { check: true, env });
+  await run('ansible-playbook', ['-i', join(home, 'hosts'), join(home, 'play.yaml')], { env });
 }
 
 /** The least that changes code behind a balancer: no rehearsal, no drain, no lease, no proof but an answer of the new release. */
@@ -197,7 +204,7 @@ ${ssh} $host sh -s <<'SCRIPT'
 ${switchOver}
 SCRIPT
 done`;
-  await run('sh', ['-c', script], { check: true });
+  await run('sh', ['-c', script]);
 }
 
 function sshOf({ identity, knownHosts }: Lab): string[] {
@@ -225,7 +232,7 @@ async function requireServing(lab: Lab, id: string): Promise<void> {
 async function run(
   command: string,
   args: readonly string[],
-  { env = process.env }: { check: true; env?: NodeJS.ProcessEnv },
+  { env = process.env }: { env?: NodeJS.ProcessEnv } = {},
 ): Promise<void> {
   const child = spawn(command, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';

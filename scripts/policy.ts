@@ -37,7 +37,7 @@ async function main(): Promise<number> {
   try {
     const facts = await survey(clients, { base: null, onNote: () => undefined });
     const person = `${userInfo().username}@${hostname()}`;
-    const variables = manifest.service;
+    const variables = { ...manifest.service, ...manifest.secrets } as Record<string, string>;
     const decisions = await Promise.all(
       [...facts].map(async ([name, host]) => {
         const takenPorts = await (clients.get(name) as HostClient).call<number[]>('ports', { variables });
@@ -62,7 +62,7 @@ function factsNow(
     release: { id, platform: process.platform, arch: process.arch, isDirty: id.includes('-dirty-') },
     isRollback: false,
     ranInStaging: false,
-    variables: given.manifest.service,
+    variables: { ...given.manifest.service, ...given.manifest.secrets } as Record<string, string>,
     nowMs: Date.now(),
   });
 }

@@ -11,6 +11,7 @@ import { listTasks } from '../devops/provision/tasks.ts';
 import { buildBase } from '../devops/release/base.ts';
 import { BuildError } from '../devops/release/npm.ts';
 import { buildTool } from '../devops/release/tool.ts';
+import { countFloor } from '../devops/roll/plan.ts';
 import { CACHE, ENVIRONMENTS, HOST_PROGRAM } from './deploy-places.ts';
 
 const EXIT = { failed: 1, usage: 64 };
@@ -41,8 +42,9 @@ async function run(manifest: Extract<Manifest, { provider: 'hosts' }>): Promise<
     arch: process.arch,
   });
   const tool = await buildTool(CACHE, HOST_PROGRAM);
-  const { root, clients, close } = connect({ manifest, except: values.except, tool, variables: process.env });
-  const admins = connectAdmins(manifest, [...clients.keys()]);
+  const { root, clients, close } = connect({ manifest, tool, variables: process.env });
+  const names = [...clients.keys()].filter((name) => !values.except.includes(name));
+  const admins = connectAdmins(manifest, names);
   try {
     const { user, identity } = manifest.ssh;
     const reports = await provision({
@@ -52,12 +54,13 @@ async function run(manifest: Extract<Manifest, { provider: 'hosts' }>): Promise<
       base,
       tasks: listTasks({ user, root, publicKey: readPublicKey(identity), ingress: ingressOf(manifest) }),
       holder: `${userInfo().username}@${hostname()}`,
+      floor: countFloor(clients.size, manifest.deploy.floor),
       drainMs: manifest.deploy.drain_seconds * 1000,
       isCheck: values.check,
       onReport: ({ host, task, result, detail }) =>
         console.log(`${MARKS[result]} ${host}  ${task}  ${result}${detail === '' ? '' : `  ${detail}`}`),
     });
-    recap([...clients.keys()], reports);
+    recap(names, reports);
     return reports.some(({ result }) => result === 'failed') ? EXIT.failed : 0;
   } finally {
     await close();

@@ -36,6 +36,10 @@ export function keepUnwritten({ copy, onFailed, keysMax = KEYS_MAX }: UnwrittenD
    * the changes once more.
    */
   let isOver = false;
+  /** What could not be kept is told again up to here. */
+  let lostUpTo = Number.NEGATIVE_INFINITY;
+  /** Another history waits to be followed. */
+  let isBeginDue = false;
   let failure: unknown = null;
 
   function failed(error: unknown): void {
@@ -43,10 +47,18 @@ export function keepUnwritten({ copy, onFailed, keysMax = KEYS_MAX }: UnwrittenD
     failure = error;
   }
 
+  function believe(): void {
+    isOver = false;
+    lostUpTo = Number.NEGATIVE_INFINITY;
+  }
+
   /** Throws what the copy failed with where there are too many. Then nobody may believe that they are here. */
   function keep(states: readonly KeyState[], next: CopyStep | undefined): void {
     isOver ||= kept.size + states.length > keysMax;
-    if (isOver) throw failure;
+    if (isOver) {
+      lostUpTo = Math.max(lostUpTo, next?.to ?? 0, ...states.map(({ asOf }) => asOf));
+      throw failure;
+    }
     for (const state of states) {
       const known = kept.get(state.key);
       const isNews = known === undefined || !isSameHistory(known.of, state.of) || known.asOf < state.asOf;
@@ -86,7 +98,7 @@ export function keepUnwritten({ copy, onFailed, keysMax = KEYS_MAX }: UnwrittenD
         if (failure === null) {
           try {
             await copy.write(states, next);
-            if (next?.mark === 'position') isOver = false;
+            if (next?.mark === 'position' && next.to >= lostUpTo) believe();
             return;
           } catch (error) {
             failed(error);
@@ -97,9 +109,11 @@ export function keepUnwritten({ copy, onFailed, keysMax = KEYS_MAX }: UnwrittenD
       async begin(end, instead) {
         try {
           await copy.begin(end, instead);
-          isOver = false;
+          isBeginDue = false;
+          believe();
         } catch (error) {
           isOver = true;
+          isBeginDue = true;
           failed(error);
           throw error;
         }
@@ -109,7 +123,7 @@ export function keepUnwritten({ copy, onFailed, keysMax = KEYS_MAX }: UnwrittenD
       if (failure === null) return;
       try {
         while (kept.size > 0 || step !== null) await writePortion();
-        failure = null;
+        if (!isBeginDue) failure = null;
       } catch (error) {
         failed(error);
       }

@@ -39,7 +39,8 @@ type OwnFigures = Omit<Counters, 'synthetic' | 'unanswered' | 'late'>;
 const SYNTHETIC_MIN = 2;
 /** At once. */
 const SYNTHETIC_MAX = 20;
-const REDIRECT = '/:key';
+/** As the service names its route. */
+const REDIRECT = '/{key}';
 
 /** Throws HostError `unhealthy` where nobody answers /metrics. */
 export async function measure(layout: Layout, { forMs, requestsMin, slowMs }: ToMeasure): Promise<Counters> {

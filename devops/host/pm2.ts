@@ -66,8 +66,7 @@ async function find(pm2: Pm2): Promise<ServiceProcess | null> {
 }
 
 /**
- * Starts what is `current`, or lets it take over from what runs. Meanwhile `onLook` is told now and then how the new process does: until
- * it says that it is ready, or 30 s are over, the old one serves; and each time that it has to start, it starts what is `current` then.
+ * Starts what is `current`, or lets it take over from what runs. Meanwhile `onLook` is told how the new process does: until it says that it is ready, or 30 s are over, the old one serves; and each time that it has to start, it starts what is `current` then.
  */
 export function startOrReload(
   layout: Layout,
@@ -78,6 +77,7 @@ export function startOrReload(
     await removeStrays(pm2, layout);
     if (!isSteady) await stop(pm2, layout);
     const running = await find(pm2);
+    const startedAt = performance.now();
     const started = told((done) => {
       if (running === null) pm2.start(ecosystem, done);
       // One that waits between two starts is started at once.
@@ -86,7 +86,8 @@ export function startOrReload(
     });
     await lookUntil(started, async () => {
       const now = await find(pm2);
-      if (now !== null) onLook(now);
+      if (now === null || running?.status !== 'online') return;
+      onLook({ before: running, now, ms: performance.now() - startedAt });
     });
     await removeStrays(pm2, layout);
     await told((done) => pm2.dump(true, done));
@@ -96,7 +97,15 @@ export function startOrReload(
 export interface ReloadOptions {
   /** False: it starts again and again. Then it is ended first, since PM2 loses track of a process that ends while it is replaced. */
   readonly isSteady: boolean;
-  readonly onLook?: (now: ServiceProcess) => void;
+  /** Told how the new process does, while one that served before still does. */
+  readonly onLook?: (replacement: Replacement) => void;
+}
+
+export interface Replacement {
+  readonly before: ServiceProcess;
+  readonly now: ServiceProcess;
+  /** Since it was begun. */
+  readonly ms: number;
 }
 
 async function stop(pm2: Pm2, layout: Layout): Promise<void> {

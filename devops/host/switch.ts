@@ -10,7 +10,14 @@ import {
 import { linkAtomically } from './files.ts';
 import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
-import { endStrays, isRunning, readService, type ServiceProcess, startOrReload } from './pm2.ts';
+import {
+  endStrays,
+  isRunning,
+  type Replacement,
+  readService,
+  type ServiceProcess,
+  startOrReload,
+} from './pm2.ts';
 import { poll, type Readyz, readReadyz } from './probe.ts';
 import { readCurrent } from './state.ts';
 import { readTail } from './tail.ts';
@@ -66,17 +73,18 @@ export async function switchTo(
   const before = await readService(layout);
   const from = readCurrent(layout);
   pointTo(layout, { release, nonce });
-  const isReplaced = before?.status === 'online' && from !== null && from !== release;
-  const startedAt = performance.now();
+  const isReplaced = from !== null && from !== release;
   let failure: string | null = null;
   const isSteady = restartsKnown === null || before === null || before.restarts <= restartsKnown;
-  const onLook = (now: ServiceProcess): void => {
+  const onLook = (replacement: Replacement): void => {
     if (!isReplaced || failure !== null) return;
-    failure = findFailure(before, now, performance.now() - startedAt);
+    failure = findFailure(replacement);
     if (failure === null) return;
     restoreServiceEnvironment(layout, deploy);
     pointTo(layout, { release: from, nonce });
-    if (now.pid !== 0 && now.pid !== before.pid && isRunning(now.pid)) process.kill(now.pid, 'SIGKILL');
+    const { now } = replacement;
+    if (now.pid !== 0 && now.pid !== replacement.before.pid && isRunning(now.pid))
+      process.kill(now.pid, 'SIGKILL');
   };
   await startOrReload(layout, { isSteady, onLook });
   if (failure !== null) {
@@ -99,7 +107,7 @@ function pointTo(layout: Layout, { release, nonce }: Pick<Switch, 'release' | 'n
 }
 
 /** Null: it may still become ready. A reload counts as one restart. */
-function findFailure(before: ServiceProcess, now: ServiceProcess, ms: number): string | null {
+function findFailure({ before, now, ms }: Replacement): string | null {
   if (now.restarts > before.restarts + 1) return 'its process ended before it was ready';
   if (now.pid !== before.pid && ms > HOPELESS_AFTER_MS)
     return `it was not ready within ${HOPELESS_AFTER_MS / 1000} s`;

@@ -1,5 +1,6 @@
 /** What an environment is, as its file says it: hosts, service, and how carefully it is changed. */
 
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { Ingress } from '../provision/caddyfile.ts';
 
@@ -64,9 +65,9 @@ const common = {
       /** So many hosts stay ready while others are changed, a number or a share of all; rounded down. */
       floor: z.union([z.int().min(0), share]).default('50%'),
       /** How long a host that is drained waits for its last request, at most. */
-      drain_seconds: z.number().min(0).max(600).default(20),
+      drain_seconds: z.number().min(0).max(120).default(20),
       /** For so long a new process may not start again before the next host is touched. */
-      stable_seconds: z.number().min(0).max(600).default(2),
+      stable_seconds: z.number().min(0).max(120).default(2),
       /** What a release has to do well on a host before the next one takes it. */
       bake: z
         .strictObject({
@@ -139,7 +140,17 @@ export const manifestSchema = z.discriminatedUnion('provider', [
     .refine(({ ingress, domains }) => ingress === 'none' || domains.length > 0, {
       path: ['domains'],
       error: 'expected the names that lead to the hosts, such as [sho.rt]',
-    }),
+    })
+    .refine(
+      ({ ingress, hosts, service }) =>
+        ingress === 'none' ||
+        service.TRUST_PROXY !== undefined ||
+        hosts.every(({ address }) => isIP(address) !== 0),
+      {
+        path: ['service', 'TRUST_PROXY'],
+        error: 'expected the addresses from which Caddy asks, since not every host has its own in `address`',
+      },
+    ),
 ]);
 
 export type Manifest = z.output<typeof manifestSchema>;

@@ -17,7 +17,7 @@ export interface Reporter {
   untouched(): void;
   /** `isFailed`: because it failed, not because somebody wanted it. */
   undone(hosts: readonly { readonly name: string; readonly to: string | null }[], isFailed: boolean): void;
-  /** To go on or back would breach the floor. */
+  /** To go on or back would breach the floor, or nobody knows which of both is right. */
   held(): void;
   mixed(): void;
   interrupted(): void;

@@ -27,7 +27,10 @@ export interface ProvisionOptions {
   readonly root: string;
   /** As root, and as the user of the service. */
   readonly admins: ReadonlyMap<string, Transport>;
+  /** Of all hosts of the environment, also of those that are left as they are. */
   readonly clients: ReadonlyMap<string, HostClient>;
+  /** So many others are ready while the base of one is changed. */
+  readonly floor: number;
   readonly tasks: readonly HostTask[];
   readonly base: Base;
   readonly holder: string;
@@ -117,7 +120,7 @@ async function setBase(options: ProvisionOptions, host: string): Promise<Done> {
 }
 
 function relink(link: string, id: string): string {
-  return `ln -s ${quote(id)} ${quote(`${link}.new`)} && mv -T ${quote(`${link}.new`)} ${quote(link)}`;
+  return `ln -sfn ${quote(id)} ${quote(`${link}.new`)} && mv -T ${quote(`${link}.new`)} ${quote(link)}`;
 }
 
 interface Exchange {
@@ -154,7 +157,7 @@ async function exchange(
   };
   try {
     if (clients.size > 1) {
-      await requireOthers(client, clients);
+      await requireFloor(options, client);
       await client.call<Drained>('drain', { withinMs: drainMs });
     }
     await client.call('stop');
@@ -176,11 +179,14 @@ async function exchange(
   }
 }
 
-async function requireOthers(client: HostClient, clients: ProvisionOptions['clients']): Promise<void> {
+async function requireFloor({ clients, floor }: ProvisionOptions, client: HostClient): Promise<void> {
   const others = [...clients.values()].filter(({ name }) => name !== client.name);
   const answers = await Promise.all(others.map((one) => one.call<Readyz | null>('readyz').catch(() => null)));
-  if (answers.some((readyz) => readyz?.status === 'ready' || readyz?.status === 'degraded')) return;
-  throw new Error('No other host is ready, so this one is not taken away.');
+  const ready = answers.filter((one) => one?.status === 'ready' || one?.status === 'degraded').length;
+  if (ready >= floor) return;
+  throw new Error(
+    `Only ${ready} of the other hosts are ready, and deploy.floor wants ${floor}: it is not taken away.`,
+  );
 }
 
 const STABLE_MS = 2000;

@@ -102,6 +102,8 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
   /** Looks again where there is a doubt: more requests may tell. */
   async function bake(client: HostClient): Promise<unknown> {
     const { seconds, requests_min } = manifest.deploy.bake;
+    // Its link is what our own requests follow.
+    await client.call('smoke', {});
     const first = await client.call<Counters>('measure', toMeasure(0, 0));
     let baked: Baked = {
       ...first,
@@ -199,6 +201,12 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     return back === undefined || Date.now() - Date.parse(back.at) >= BALANCER_MS;
   }
 
+  /** Null where this step was begun before: it has started the service itself. */
+  function restartsBefore(host: string, { id }: Step): number | null {
+    const begun = journal.entries().filter(({ type, step }) => type === 'intent' && step === id).length;
+    return begun > 1 ? null : (before[host]?.restarts ?? null);
+  }
+
   const ACTIONS: Readonly<Record<Action, (client: HostClient, step: Step) => Promise<unknown>>> = {
     preflight,
     upload,
@@ -221,7 +229,8 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     switch(client, step) {
       // Of an undo: what the step did that it takes back.
       const done = readEvidence(journal.entries(), `switch ${client.name} ${release.id}`);
-      const restartsKnown = step.release === release.id ? null : (done.restarts ?? null);
+      const isUndo = step.release !== release.id;
+      const restartsKnown = (isUndo ? done.restarts : restartsBefore(client.name, step)) ?? null;
       return client.call('switch', { deploy, release: step.release, nonce, restartsKnown });
     },
     prove: (client, step) =>

@@ -10,7 +10,7 @@ import type { Policies } from '../policy/decide.ts';
 import { type HostClient, HostFailure } from '../remote/host-client.ts';
 import { type ActionDeps, createActions } from './actions.ts';
 import { type EngineEvent, type Outcome, runStages, type StepFailure } from './engine.ts';
-import { planUndo, type Stage } from './plan.ts';
+import { planUndo, type Stage, type UndoOptions } from './plan.ts';
 import type { DeployRecord } from './record.ts';
 
 /** How a deploy ended, for programs. */
@@ -139,16 +139,23 @@ async function rollOut(options: DeployOptions): Promise<number> {
         reporter.held();
         return outcome.failures.some(isDoubt) ? EXIT.inconclusive : EXIT.mixed;
       }
-      if (listTouched(options).length > 0) return beginUndo(options, { isBad: true });
-      reporter.untouched();
-      return outcome.failures.some(isRefusal) ? EXIT.refused : EXIT.failed;
+      if (listTouched(options).some(({ isSwitched }) => isSwitched))
+        return beginUndo(options, { isBad: true });
+      return leaveAll(options, outcome.failures);
   }
 }
 
 /** What the journal says of it. */
-interface Undo {
-  readonly isBad: boolean;
-  readonly hosts: readonly { readonly name: string; readonly to: string | null }[];
+type Undo = Pick<UndoOptions, 'isBad' | 'hosts'>;
+
+/** Where nothing was switched yet: what hosts were made ready with is taken back. */
+async function leaveAll(options: DeployOptions, failures: readonly StepFailure[]): Promise<number> {
+  if (listTouched(options).length > 0) {
+    const code = await beginUndo(options, { isBad: false });
+    if (code !== EXIT.undone) return code;
+  }
+  options.reporter.untouched();
+  return failures.some(isRefusal) ? EXIT.refused : EXIT.failed;
 }
 
 /** Every host that was touched, the last one first. */
@@ -194,17 +201,28 @@ function isDoubt({ error }: StepFailure): boolean {
   return error instanceof HostFailure && error.code === 'held';
 }
 
-/** Hosts of which `current` may have been moved, the last one first. */
+/** Hosts on which anything may have been changed that the service sees, the last one first. */
 function listTouched({ record, journal }: DeployOptions): Undo['hosts'] {
-  const switched = new Set(
-    journal
-      .entries()
-      .filter(({ type, step }) => type === 'intent' && step?.startsWith('switch '))
-      .map(({ host }) => host),
-  );
+  const begun = (action: string): Set<string | undefined> =>
+    new Set(
+      journal
+        .entries()
+        .filter(({ type, step }) => type === 'intent' && step?.startsWith(`${action} `))
+        .map(({ host }) => host),
+    );
+  const [switched, configured, drained] = ['switch', 'configure', 'drain'].map(begun) as [
+    Set<string>,
+    Set<string>,
+    Set<string>,
+  ];
   return record.plan.hosts
-    .filter(({ name }) => switched.has(name))
-    .map(({ name, back }) => ({ name, to: back }))
+    .filter(({ name }) => switched.has(name) || configured.has(name) || drained.has(name))
+    .map(({ name, back }) => ({
+      name,
+      to: back,
+      isSwitched: switched.has(name),
+      isDrained: drained.has(name),
+    }))
     .reverse();
 }
 
@@ -226,7 +244,7 @@ async function lockAll({ clients, record }: DeployOptions): Promise<string | nul
 
 async function renewAll(clients: Iterable<HostClient>): Promise<void> {
   // One that is at work renews by itself; one that lost its lease says so with its next step.
-  for (const client of clients) await client.call('renew').catch(() => undefined);
+  await Promise.all([...clients].map((client) => client.call('renew').catch(() => undefined)));
 }
 
 /** Each host has what was meant and done so far, should this machine be lost. */

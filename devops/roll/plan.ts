@@ -147,9 +147,9 @@ function without(names: readonly string[], group: readonly HostNow[]): string[] 
   return names.filter((name) => !group.some((host) => host.name === name));
 }
 
-function countFloor(hosts: number, floor: number | string): number {
+/** As a number, with one at a time always possible. */
+export function countFloor(hosts: number, floor: number | string): number {
   const count = typeof floor === 'number' ? floor : Math.floor((hosts * Number.parseInt(floor, 10)) / 100);
-  // One at a time has to be possible.
   return Math.min(count, hosts - 1);
 }
 
@@ -160,22 +160,31 @@ export interface UndoOptions {
   readonly release: string;
   /** It failed: nobody comes back to it. */
   readonly isBad: boolean;
-  /** Those that were touched, the last one first, with what they go back to; null: nothing ran there. */
-  readonly hosts: readonly { readonly name: string; readonly to: string | null }[];
+  /** Those that were touched, the last one first. */
+  readonly hosts: readonly TouchedHost[];
+}
+
+export interface TouchedHost {
+  readonly name: string;
+  /** What it goes back to; null: nothing ran there. */
+  readonly to: string | null;
+  /** False: it was only made ready for it. */
+  readonly isSwitched: boolean;
+  readonly isDrained: boolean;
 }
 
 /** The same steps the other way, one host after the other. Data is never brought back: what runs now has read it before. */
 export function planUndo({ release, isBad, names, hosts }: UndoOptions): Stage[] {
-  return hosts.map(({ name, to }) => ({
-    name: `undo ${name}`,
-    lanes: [
-      [
-        ...goBack(name, { to, others: names.filter((one) => one !== name) }),
-        stepOf('withdraw', name, release),
-        ...(isBad ? [stepOf('mark_bad', name, release)] : []),
-      ].map((step) => ({ ...step, id: `undo ${step.id}` })),
-    ],
-  }));
+  return hosts.map(({ name, to, isSwitched, isDrained }) => {
+    const others = names.filter((one) => one !== name);
+    const way = isSwitched ? goBack(name, { to, others }) : leave(name, { to, isDrained });
+    const steps = [
+      ...way,
+      stepOf('withdraw', name, release),
+      ...(isBad ? [stepOf('mark_bad', name, release)] : []),
+    ];
+    return { name: `undo ${name}`, lanes: [steps.map((step) => ({ ...step, id: `undo ${step.id}` }))] };
+  });
 }
 
 function goBack(
@@ -184,6 +193,15 @@ function goBack(
 ): Step[] {
   if (to === null) return [stepOf('remove', host, '')];
   return [stepOf('restore', host, to), ...takeOver(host, { release: to, others })];
+}
+
+/** One that still runs what it ran. */
+function leave(
+  host: string,
+  { to, isDrained }: { readonly to: string | null; readonly isDrained: boolean },
+): Step[] {
+  if (to === null) return [];
+  return [stepOf('restore', host, to), ...(isDrained ? [stepOf('undrain', host, to)] : [])];
 }
 
 function stepOf(action: Action, host: string, release: string): Step {

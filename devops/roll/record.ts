@@ -26,13 +26,18 @@ export interface DeployRecord {
 export interface HostBefore {
   /** Null: nothing ran there. */
   readonly current: string | null;
+  /** How often its service was started; null: PM2 does not know it. */
+  readonly restarts: number | null;
   /** What was amiss. */
   readonly reasons: readonly string[];
 }
 
 export function noteBefore(facts: ReadonlyMap<string, HostFacts>): Record<string, HostBefore> {
   return Object.fromEntries(
-    [...facts].map(([name, { current, readyz }]) => [name, { current, reasons: readyz?.reasons ?? [] }]),
+    [...facts].map(([name, { current, service, readyz }]) => [
+      name,
+      { current, restarts: service?.restarts ?? null, reasons: readyz?.reasons ?? [] },
+    ]),
   );
 }
 

@@ -52,6 +52,7 @@ async function provisionAll(
       tasks: listTasks({ user, root: REMOTE_ROOT, publicKey, ingress: ingressOf(manifest) }),
       base,
       holder: 'somebody@laptop',
+      floor: 1,
       drainMs: 5000,
       isCheck,
       onReport: () => undefined,

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { DAY_MS } from '../../clicks/visitor.ts';
 
 const COPY_FILE = /^copy(-[0-9a-f]{12})?\.db(-wal|-shm)?$/;
+const SUFFIXES = ['', '-wal', '-shm'];
 /** A copy of another database that nobody has written for this long is given up. */
 const KEPT_MS = 7 * DAY_MS;
 
@@ -18,12 +19,18 @@ export function copyPathOf(dataDir: string, databaseUrl: string): string {
 
 /** Removes the copies of databases that this host had before `ownPath`. */
 export function removeOldCopies(dataDir: string, ownPath: string, nowMs: number): void {
-  const others = readdirSync(dataDir).filter(
-    (name) => COPY_FILE.test(name) && !join(dataDir, name).startsWith(ownPath),
-  );
-  for (const name of others) {
-    const path = join(dataDir, name);
-    const modifiedAtMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs;
-    if (nowMs - modifiedAtMs > KEPT_MS) rmSync(path, { force: true });
+  const names = readdirSync(dataDir).filter((name) => COPY_FILE.test(name));
+  const copies = new Set(names.map((name) => join(dataDir, name.replace(/-(?:wal|shm)$/, ''))));
+  copies.delete(ownPath);
+  for (const copy of copies) {
+    const files = SUFFIXES.map((suffix) => copy + suffix);
+    // What is written last may be in any of them.
+    const modifiedAtMs = Math.max(...files.map(readModifiedAtMs));
+    if (nowMs - modifiedAtMs > KEPT_MS) for (const path of files) rmSync(path, { force: true });
   }
+}
+
+/** Minus infinity: it is not there. */
+function readModifiedAtMs(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.NEGATIVE_INFINITY;
 }

@@ -83,12 +83,14 @@ t.test('an undo goes the same way back, and takes away what was never there', as
     isBad: true,
     names: ['h1', 'h2', 'h3'],
     hosts: [
-      { name: 'h3', to: null },
-      { name: 'h1', to: 'r1' },
+      { name: 'h3', to: null, isSwitched: true, isDrained: true },
+      { name: 'h2', to: 'r1', isSwitched: false, isDrained: true },
+      { name: 'h1', to: 'r1', isSwitched: true, isDrained: true },
     ],
   });
   t.same(show(stages), [
     ['undo h3', 'undo remove h3 , undo withdraw h3 r2, undo mark_bad h3 r2'],
+    ['undo h2', 'undo restore h2 r1, undo undrain h2 r1, undo withdraw h2 r2, undo mark_bad h2 r2'],
     [
       'undo h1',
       'undo restore h1 r1, undo drain h1 r1, undo switch h1 r1, undo prove h1 r1, undo undrain h1 r1, undo withdraw h1 r2, undo mark_bad h1 r2',
