@@ -16,8 +16,9 @@ export function readManifest(folder: string, environment: string): Manifest {
   if (!/^[a-z][a-z0-9-]*$/.test(environment) || !existsSync(path)) {
     const known = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith('.yaml')) : [];
     const names = known.map((file) => file.slice(0, -'.yaml'.length));
+    const hint = environment === 'lab' ? ' Make it with: npm run lab -- up' : '';
     throw new ManifestError(
-      `There is no environment ${environment}. There ${names.length === 1 ? 'is' : 'are'}: ${names.join(', ')}.`,
+      `There is no environment ${environment}. There ${names.length === 1 ? 'is' : 'are'}: ${names.join(', ')}.${hint}`,
     );
   }
   return parseManifest(readFileSync(path, 'utf8'), `${environment}.yaml`);
