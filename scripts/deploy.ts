@@ -8,24 +8,23 @@ import { parseArgs } from 'node:util';
 import { openJournal } from '../devops/audit/journal.ts';
 import type { HostFacts } from '../devops/host/inspect.ts';
 import { connect } from '../devops/inventory/connect.ts';
-import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
+import { readManifest } from '../devops/manifest/read-manifest.ts';
 import { proxiesOf } from '../devops/manifest/schema.ts';
 import { fetchReceivers, fetchSecrets } from '../devops/manifest/secrets.ts';
 import { createNotifier, postJson } from '../devops/notify/notify.ts';
 import { createJsonReporter } from '../devops/output/json-reporter.ts';
 import { createTextReporter, type Reporter } from '../devops/output/reporter.ts';
-import { loadPolicies, PolicyError } from '../devops/policy/decide.ts';
+import { loadPolicies } from '../devops/policy/decide.ts';
 import type { Archive } from '../devops/release/archive.ts';
 import { buildRelease, findRelease, type Release } from '../devops/release/build-release.ts';
 import { BuildError } from '../devops/release/npm.ts';
 import { buildTool } from '../devops/release/tool.ts';
-import { HostFailure } from '../devops/remote/host-client.ts';
 import { abortDeploy, type DeployOptions, EXIT, resumeDeploy, runDeploy } from '../devops/roll/deploy.ts';
-import { findRollbackTarget, RollbackError } from '../devops/roll/find-rollback-target.ts';
+import { findRollbackTarget } from '../devops/roll/find-rollback-target.ts';
 import { findInterrupted, noteBefore } from '../devops/roll/record.ts';
-import { planFor, survey, UnreachableError } from '../devops/roll/survey.ts';
-import { TransportError } from '../devops/transport/transport.ts';
+import { planFor, survey } from '../devops/roll/survey.ts';
 import { CACHE, ENVIRONMENTS, EXAMPLE, HOST_PROGRAM, journalsOf, POLICIES, ROOT } from './deploy-places.ts';
+import { explained } from './environment.ts';
 
 const TARGET = { platform: process.platform, arch: process.arch };
 const LIVE_EVERY_MS = 200;
@@ -35,14 +34,7 @@ npm run deploy -- --env NAME --resume | --abort
 npm run deploy -- --print-schema
 npm run rollback -- --env NAME [--check] [--to ID] [--except HOST]`;
 
-process.exitCode = await main().catch((error: unknown) => {
-  if (error instanceof ManifestError || error instanceof PolicyError) return end(EXIT.usage, error.message);
-  if (error instanceof RollbackError || error instanceof UnreachableError)
-    return end(EXIT.refused, error.message);
-  if (error instanceof BuildError || error instanceof TransportError) return end(EXIT.failed, error.message);
-  if (error instanceof HostFailure) return end(EXIT.failed, `${error.host}: ${error.message}`);
-  throw error;
-});
+process.exitCode = await explained(main);
 
 async function main(): Promise<number> {
   const options = readArguments();

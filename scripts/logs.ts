@@ -2,16 +2,14 @@
 // out what is less, `--request ID` everything else than one request.
 import { parseArgs } from 'node:util';
 import type { LogPart } from '../devops/host/tail.ts';
-import { connect } from '../devops/inventory/connect.ts';
-import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
-import { buildTool } from '../devops/release/tool.ts';
+import { ManifestError } from '../devops/manifest/read-manifest.ts';
 import type { HostClient } from '../devops/remote/host-client.ts';
-import { survey, UnreachableError } from '../devops/roll/survey.ts';
-import { CACHE, ENVIRONMENTS, HOST_PROGRAM } from './deploy-places.ts';
+import { EXIT } from '../devops/roll/deploy.ts';
+import { survey } from '../devops/roll/survey.ts';
+import { withEnvironment } from './environment.ts';
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
 const FOLLOW_EVERY_MS = 1000;
-const USAGE_EXIT = 64;
 
 const { values } = parseArgs({
   options: {
@@ -23,22 +21,12 @@ const { values } = parseArgs({
     request: { type: 'string' },
   },
 });
-try {
+await withEnvironment(values.env, values, async ({ clients }) => {
   if (!LEVELS.includes(values.level)) throw new ManifestError(`--level is one of ${LEVELS.join(', ')}.`);
-  const manifest = readManifest(ENVIRONMENTS, values.env ?? '');
-  const tool = await buildTool(CACHE, HOST_PROGRAM);
-  const { clients, close } = connect({ manifest, except: values.except, tool, variables: process.env });
-  try {
-    await survey(clients, { base: null, onNote: () => undefined });
-    await Promise.all([...clients.values()].map(show));
-  } finally {
-    await close();
-  }
-} catch (error) {
-  if (!(error instanceof ManifestError || error instanceof UnreachableError)) throw error;
-  console.error(error.message);
-  process.exitCode = USAGE_EXIT;
-}
+  await survey(clients, { base: null, onNote: () => undefined });
+  await Promise.all([...clients.values()].map(show));
+  return EXIT.done;
+});
 
 async function show(client: HostClient): Promise<void> {
   let after: LogPart['at'] | null = null;

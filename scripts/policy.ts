@@ -1,15 +1,13 @@
 // `npm run policy -- --env staging`: what the policies would say of a deploy now, host by host. Asks, and changes nothing.
 import { hostname, userInfo } from 'node:os';
 import { parseArgs } from 'node:util';
-import { connect } from '../devops/inventory/connect.ts';
-import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
-import { type Decision, type Facts, loadPolicies, PolicyError } from '../devops/policy/decide.ts';
+import { type Decision, type Facts, loadPolicies } from '../devops/policy/decide.ts';
 import { type BeginFacts, factsToBegin } from '../devops/policy/facts.ts';
-import { buildTool } from '../devops/release/tool.ts';
 import type { HostClient } from '../devops/remote/host-client.ts';
 import { EXIT } from '../devops/roll/deploy.ts';
-import { survey, UnreachableError } from '../devops/roll/survey.ts';
-import { CACHE, ENVIRONMENTS, HOST_PROGRAM, POLICIES } from './deploy-places.ts';
+import { survey } from '../devops/roll/survey.ts';
+import { POLICIES } from './deploy-places.ts';
+import { withEnvironment } from './environment.ts';
 
 const { values } = parseArgs({
   options: {
@@ -18,39 +16,21 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
   },
 });
-process.exitCode = await main().catch((error: unknown) => {
-  if (
-    !(error instanceof ManifestError || error instanceof PolicyError || error instanceof UnreachableError)
-  ) {
-    throw error;
-  }
-  console.error(error.message);
-  return EXIT.usage;
-});
-
-async function main(): Promise<number> {
-  const environment = values.env ?? '';
-  const manifest = readManifest(ENVIRONMENTS, environment);
+await withEnvironment(values.env, {}, async ({ name: environment, manifest, clients }) => {
   const policies = loadPolicies(POLICIES);
-  const tool = await buildTool(CACHE, HOST_PROGRAM);
-  const { clients, close } = connect({ manifest, tool, variables: process.env });
-  try {
-    const facts = await survey(clients, { base: null, onNote: () => undefined });
-    const person = `${userInfo().username}@${hostname()}`;
-    const variables = { ...manifest.service, ...manifest.secrets } as Record<string, string>;
-    const decisions = await Promise.all(
-      [...facts].map(async ([name, host]) => {
-        const takenPorts = await (clients.get(name) as HostClient).call<number[]>('ports', { variables });
-        const given = { environment, manifest, hosts: clients.size, host, takenPorts };
-        return policies.decide({ gate: 'begin', person, host: name, facts: factsNow(given) });
-      }),
-    );
-    show(policies.names, decisions);
-    return decisions.every(({ isAllowed }) => isAllowed) ? EXIT.done : EXIT.refused;
-  } finally {
-    await close();
-  }
-}
+  const facts = await survey(clients, { base: null, onNote: () => undefined });
+  const person = `${userInfo().username}@${hostname()}`;
+  const variables = { ...manifest.service, ...manifest.secrets } as Record<string, string>;
+  const decisions = await Promise.all(
+    [...facts].map(async ([name, host]) => {
+      const takenPorts = await (clients.get(name) as HostClient).call<number[]>('ports', { variables });
+      const given = { environment, manifest, hosts: clients.size, host, takenPorts };
+      return policies.decide({ gate: 'begin', person, host: name, facts: factsNow(given) });
+    }),
+  );
+  show(policies.names, decisions);
+  return decisions.every(({ isAllowed }) => isAllowed) ? EXIT.done : EXIT.refused;
+});
 
 /** Of the release that was named, or of what runs. */
 function factsNow(

@@ -3,18 +3,18 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir, hostname, userInfo } from 'node:os';
 import { parseArgs } from 'node:util';
-import { connect, connectAdmins } from '../devops/inventory/connect.ts';
-import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
-import { ingressOf, type Manifest } from '../devops/manifest/schema.ts';
+import { connectAdmins } from '../devops/inventory/connect.ts';
+import { ManifestError } from '../devops/manifest/read-manifest.ts';
+import { ingressOf } from '../devops/manifest/schema.ts';
 import { provision, type TaskReport } from '../devops/provision/provision.ts';
 import { listTasks } from '../devops/provision/tasks.ts';
 import { buildBase } from '../devops/release/base.ts';
-import { BuildError } from '../devops/release/npm.ts';
-import { buildTool } from '../devops/release/tool.ts';
+import { EXIT } from '../devops/roll/deploy.ts';
 import { countFloor } from '../devops/roll/plan.ts';
-import { CACHE, ENVIRONMENTS, HOST_PROGRAM } from './deploy-places.ts';
+import { CACHE } from './deploy-places.ts';
+import { withEnvironment } from './environment.ts';
 
-const EXIT = { failed: 1, usage: 64 };
+const MARKS = { ok: '✓', changed: '±', failed: '✗' };
 const { values } = parseArgs({
   options: {
     env: { type: 'string' },
@@ -22,28 +22,13 @@ const { values } = parseArgs({
     except: { type: 'string', multiple: true, default: [] },
   },
 });
-try {
-  const manifest = readManifest(ENVIRONMENTS, values.env ?? '');
+await withEnvironment(values.env, {}, async ({ manifest, clients, root }) => {
   if (manifest.provider === 'local')
     throw new ManifestError('This machine needs no provisioning: deploy to it.');
-  process.exitCode = await run(manifest);
-} catch (error) {
-  if (!(error instanceof ManifestError || error instanceof BuildError)) throw error;
-  console.error(error.message);
-  process.exitCode = error instanceof ManifestError ? EXIT.usage : EXIT.failed;
-}
-
-async function run(manifest: Extract<Manifest, { provider: 'hosts' }>): Promise<number> {
-  console.log('base: Node and PM2');
-  const base = await buildBase({
-    cache: CACHE,
-    variables: process.env,
-    platform: process.platform,
-    arch: process.arch,
-  });
-  const tool = await buildTool(CACHE, HOST_PROGRAM);
-  const { root, clients, close } = connect({ manifest, tool, variables: process.env });
   const names = [...clients.keys()].filter((name) => !values.except.includes(name));
+  console.log('base: Node and PM2');
+  const { platform, arch } = process;
+  const base = await buildBase({ cache: CACHE, variables: process.env, platform, arch });
   const admins = connectAdmins(manifest, names);
   try {
     const { user, identity } = manifest.ssh;
@@ -61,14 +46,11 @@ async function run(manifest: Extract<Manifest, { provider: 'hosts' }>): Promise<
         console.log(`${MARKS[result]} ${host}  ${task}  ${result}${detail === '' ? '' : `  ${detail}`}`),
     });
     recap(names, reports);
-    return reports.some(({ result }) => result === 'failed') ? EXIT.failed : 0;
+    return reports.some(({ result }) => result === 'failed') ? EXIT.failed : EXIT.done;
   } finally {
-    await close();
     await Promise.all([...admins.values()].map((admin) => admin.close()));
   }
-}
-
-const MARKS = { ok: '✓', changed: '±', failed: '✗' };
+});
 
 function recap(hosts: readonly string[], reports: readonly TaskReport[]): void {
   const width = Math.max(...hosts.map(({ length }) => length));

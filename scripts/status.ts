@@ -4,17 +4,15 @@ import { hostname, userInfo } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { HostFacts } from '../devops/host/inspect.ts';
 import type { Figures } from '../devops/host/measure.ts';
-import { connect } from '../devops/inventory/connect.ts';
-import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
 import { loadPolicies } from '../devops/policy/decide.ts';
 import { factsToBegin } from '../devops/policy/facts.ts';
-import { buildTool } from '../devops/release/tool.ts';
 import type { HostClient } from '../devops/remote/host-client.ts';
+import { EXIT } from '../devops/roll/deploy.ts';
 import { ratesOf } from '../devops/roll/rates.ts';
 import { findInterrupted, type Interrupted, listOpenSteps } from '../devops/roll/record.ts';
-import { CACHE, ENVIRONMENTS, HOST_PROGRAM, journalsOf, POLICIES } from './deploy-places.ts';
+import { journalsOf, POLICIES } from './deploy-places.ts';
+import { withEnvironment } from './environment.ts';
 
-const EXIT = { unwell: 1, usage: 64 };
 const WATCH_EVERY_MS = 2000;
 const CLEAR = '\x1b[H\x1b[2J';
 
@@ -25,20 +23,44 @@ const { values } = parseArgs({
     watch: { type: 'boolean', default: false },
   },
 });
-try {
-  await main();
-} catch (error) {
-  if (!(error instanceof ManifestError)) throw error;
-  console.error(error.message);
-  process.exitCode = EXIT.usage;
+interface Row {
+  readonly host: string;
+  readonly release: string;
+  readonly health: string;
+  readonly up: string;
+  /** By reloads and otherwise. */
+  readonly starts: number | null;
+  readonly requests: number | null;
+  /** Of the requests; since the process began, or since the last look. */
+  readonly errors: string;
+  readonly p99: string;
+  readonly disk: string;
+  readonly load: string;
+  /** Those that would refuse a deploy. */
+  readonly policy: string;
+  /** What is not as on the other hosts. */
+  readonly drift: string;
+  readonly lease: string;
 }
 
-async function main(): Promise<void> {
-  const environment = values.env ?? '';
-  const manifest = readManifest(ENVIRONMENTS, environment);
+const NOTHING: Row = {
+  host: '',
+  release: '–',
+  health: '–',
+  up: '–',
+  starts: null,
+  requests: null,
+  errors: '–',
+  p99: '–',
+  disk: '–',
+  load: '–',
+  policy: '–',
+  drift: '–',
+  lease: '–',
+};
+
+await withEnvironment(values.env, {}, async ({ name: environment, manifest, clients }) => {
   const policies = loadPolicies(POLICIES);
-  const tool = await buildTool(CACHE, HOST_PROGRAM);
-  const { clients, close } = connect({ manifest, tool, variables: process.env });
   /** What each host said last. */
   const before = new Map<string, Figures>();
 
@@ -82,57 +104,16 @@ async function main(): Promise<void> {
     return refusals.length === 0 ? 'ok' : refusals.map(({ policy }) => policy).join(', ');
   }
 
-  try {
-    for (;;) {
-      const rows = markDrift(await Promise.all([...clients.values()].map(readRow)));
-      const interrupted = describeInterrupted(findInterrupted(journalsOf(environment)));
-      if (values.watch && process.stdout.isTTY) process.stdout.write(CLEAR);
-      if (values.json) console.log(JSON.stringify({ hosts: rows, interrupted }, null, 2));
-      else show(rows, interrupted);
-      process.exitCode = rows.every(({ health }) => health === 'ready') ? 0 : EXIT.unwell;
-      if (!values.watch) return;
-      await new Promise((resolve) => setTimeout(resolve, WATCH_EVERY_MS));
-    }
-  } finally {
-    await close();
+  for (;;) {
+    const rows = markDrift(await Promise.all([...clients.values()].map(readRow)));
+    const interrupted = describeInterrupted(findInterrupted(journalsOf(environment)));
+    if (values.watch && process.stdout.isTTY) process.stdout.write(CLEAR);
+    if (values.json) console.log(JSON.stringify({ hosts: rows, interrupted }, null, 2));
+    else show(rows, interrupted);
+    if (!values.watch) return rows.every(({ health }) => health === 'ready') ? EXIT.done : EXIT.failed;
+    await new Promise((resolve) => setTimeout(resolve, WATCH_EVERY_MS));
   }
-}
-
-interface Row {
-  readonly host: string;
-  readonly release: string;
-  readonly health: string;
-  readonly up: string;
-  /** By reloads and otherwise. */
-  readonly starts: number | null;
-  readonly requests: number | null;
-  /** Of the requests; since the process began, or since the last look. */
-  readonly errors: string;
-  readonly p99: string;
-  readonly disk: string;
-  readonly load: string;
-  /** Those that would refuse a deploy. */
-  readonly policy: string;
-  /** What is not as on the other hosts. */
-  readonly drift: string;
-  readonly lease: string;
-}
-
-const NOTHING: Row = {
-  host: '',
-  release: '–',
-  health: '–',
-  up: '–',
-  starts: null,
-  requests: null,
-  errors: '–',
-  p99: '–',
-  disk: '–',
-  load: '–',
-  policy: '–',
-  drift: '–',
-  lease: '–',
-};
+});
 
 function toRow(host: string, facts: HostFacts): Row {
   const { service, readyz, lease } = facts;

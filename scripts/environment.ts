@@ -1,0 +1,59 @@
+// What every command on an environment begins with: its file, our program for hosts, and a way to each of them.
+import { connect, type Inventory } from '../devops/inventory/connect.ts';
+import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
+import type { Manifest } from '../devops/manifest/schema.ts';
+import { PolicyError } from '../devops/policy/decide.ts';
+import type { Archive } from '../devops/release/archive.ts';
+import { BuildError } from '../devops/release/npm.ts';
+import { buildTool } from '../devops/release/tool.ts';
+import { HostFailure } from '../devops/remote/host-client.ts';
+import { EXIT } from '../devops/roll/deploy.ts';
+import { RollbackError } from '../devops/roll/find-rollback-target.ts';
+import { UnreachableError } from '../devops/roll/survey.ts';
+import { TransportError } from '../devops/transport/transport.ts';
+import { CACHE, ENVIRONMENTS, HOST_PROGRAM } from './deploy-places.ts';
+
+export interface Environment extends Pick<Inventory, 'root' | 'clients'> {
+  readonly name: string;
+  readonly manifest: Manifest;
+  readonly tool: Archive;
+}
+
+/** Ends the process with the code that `work` resolves with, or that of a trouble which has a sentence. */
+export async function withEnvironment(
+  name: string | undefined,
+  { except = [] }: { readonly except?: readonly string[] },
+  work: (environment: Environment) => Promise<number>,
+): Promise<void> {
+  process.exitCode = await explained(async () => {
+    const manifest = readManifest(ENVIRONMENTS, name ?? '');
+    const tool = await buildTool(CACHE, HOST_PROGRAM);
+    const { root, clients, close } = connect({ manifest, except, tool, variables: process.env });
+    try {
+      return await work({ name: name as string, manifest, tool, root, clients });
+    } finally {
+      await close();
+    }
+  });
+}
+
+/** What has no sentence is a defect, and thrown. */
+export async function explained(work: () => Promise<number>): Promise<number> {
+  try {
+    return await work();
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === null) throw error;
+    const { message } = error as Error;
+    process.stderr.write(error instanceof HostFailure ? `${error.host}: ${message}\n` : `${message}\n`);
+    return code;
+  }
+}
+
+function codeOf(error: unknown): number | null {
+  if (error instanceof ManifestError || error instanceof PolicyError) return EXIT.usage;
+  if (error instanceof RollbackError || error instanceof UnreachableError) return EXIT.refused;
+  const isFailure =
+    error instanceof BuildError || error instanceof TransportError || error instanceof HostFailure;
+  return isFailure ? EXIT.failed : null;
+}
