@@ -6,7 +6,7 @@
  *
  *   1. The port is closed, open connections stay. Under PM2 the next process has it already.
  *   2. Every answer from now on says `Connection: close`.
- *   3. Whoever has been idle for a second is idle for good, and is ended.
+ *   3. Whoever has been idle for a second, also before, is idle for good, and is ended.
  *   4. What is in flight finishes, up to the deadline; then it is cut.
  */
 
@@ -80,6 +80,7 @@ const LIMITS: ListenerLimits = {
 };
 const HEADER_BYTES_MAX = 16 * 1024;
 const IDLE_BEFORE_END_MS = 1000;
+const LOOK_EVERY_MS = 100;
 
 /** An open connection. */
 interface Connection {
@@ -254,7 +255,7 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
         done = true;
       });
       while (!done && clock.monotonicMs() < untilMs) {
-        await Promise.race([closed, clock.sleep(IDLE_BEFORE_END_MS)]);
+        await Promise.race([closed, clock.sleep(LOOK_EVERY_MS)]);
         endIdle();
       }
       server.closeAllConnections();
