@@ -15,10 +15,18 @@ import { createNotifier, postJson } from '../devops/notify/notify.ts';
 import { createJsonReporter } from '../devops/output/json-reporter.ts';
 import { createTextReporter, type Reporter } from '../devops/output/reporter.ts';
 import { loadPolicies } from '../devops/policy/decide.ts';
+import { factsToBegin } from '../devops/policy/facts.ts';
 import type { Archive } from '../devops/release/archive.ts';
-import { buildRelease, findRelease, type Release } from '../devops/release/build-release.ts';
+import {
+  buildRelease,
+  findRelease,
+  type Release,
+  type ReleaseIdentity,
+} from '../devops/release/build-release.ts';
 import { BuildError } from '../devops/release/npm.ts';
 import { buildTool } from '../devops/release/tool.ts';
+import type { HostClient } from '../devops/remote/host-client.ts';
+import { diffVariables, type HostCheck } from '../devops/roll/check.ts';
 import { abortDeploy, type DeployOptions, EXIT, resumeDeploy, runDeploy } from '../devops/roll/deploy.ts';
 import { findRollbackTarget } from '../devops/roll/find-rollback-target.ts';
 import { findInterrupted, noteBefore } from '../devops/roll/record.ts';
@@ -117,8 +125,11 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
   });
   reporter.plan(plan);
   if (options.check) {
-    reporter.stages(plan);
-    return EXIT.done;
+    const checks = await Promise.all(
+      [...facts].map(([name, host]) => check(name, { host, release, options, given: { ...given, tool } })),
+    );
+    reporter.checked(plan, checks);
+    return checks.every(({ decision }) => decision.isAllowed) ? EXIT.done : EXIT.refused;
   }
   const deploy = `${new Date().toISOString().replace(/[-:]/g, '').slice(0, 15)}-${randomBytes(3).toString('hex')}`;
   return runDeploy({
@@ -138,6 +149,53 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
     release,
     journal: openJournal(join(journals, `${deploy}.jsonl`), { nowMs: Date.now }),
   });
+}
+
+/** Asks one host, and the policies about it. */
+async function check(
+  name: string,
+  {
+    host,
+    release,
+    options,
+    given,
+  }: {
+    readonly host: HostFacts;
+    readonly release: ReleaseIdentity;
+    readonly options: Options;
+    readonly given: Pick<Given, 'clients' | 'manifest' | 'variables' | 'policies'> & {
+      readonly tool: Archive;
+    };
+  },
+): Promise<HostCheck> {
+  const { clients, manifest, variables, policies, tool } = given;
+  const client = clients.get(name) as HostClient;
+  const facts = factsToBegin({
+    environment: options.env,
+    manifest,
+    release,
+    isRollback: options.rollback,
+    ranInStaging: await ranIn(manifest.deploy.staged_in, { release: release.id, tool }),
+    hosts: clients.size,
+    variables,
+    host,
+    takenPorts: await client.call<number[]>('ports', { variables }),
+    nowMs: Date.now(),
+  });
+  return {
+    host: name,
+    decision: policies.decide({
+      gate: 'begin',
+      person: `${userInfo().username}@${hostname()}`,
+      host: name,
+      facts,
+    }),
+    changes: diffVariables({
+      now: await client.call<Record<string, string>>('environment'),
+      next: variables,
+      secrets: new Set(Object.keys(manifest.secrets)),
+    }),
+  };
 }
 
 /** With a deploy that was interrupted, forward or back. */

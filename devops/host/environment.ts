@@ -7,6 +7,9 @@ import type { Layout } from './layout.ts';
 
 export type Environment = Readonly<Record<string, string>>;
 
+/** Variables that a host makes for itself, where the environment says nothing of them. */
+export const GENERATED: ReadonlySet<string> = new Set(['SYNTHETIC_SECRET']);
+
 /** Only for the user of the service: there are secrets among them. */
 const PRIVATE = 0o600;
 

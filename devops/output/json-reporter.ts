@@ -15,7 +15,7 @@ export function createJsonReporter({ write, nowMs }: JsonReporterOptions): Repor
   return {
     note: (text) => say('note', { text }),
     plan: (plan) => say('plan', { plan }),
-    stages: () => say('checked'),
+    checked: (_, hosts) => say('checked', { hosts }),
     event(event) {
       if (event.type === 'stage') return say('stage', { name: event.name });
       const { id, action, host, release } = event.step;

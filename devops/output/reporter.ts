@@ -2,6 +2,7 @@
 
 import type { Entry } from '../audit/journal.ts';
 import { HostFailure } from '../remote/host-client.ts';
+import type { HostCheck, VariableChange } from '../roll/check.ts';
 import type { EngineEvent, StepFailure } from '../roll/engine.ts';
 import type { Plan, Step } from '../roll/plan.ts';
 
@@ -9,7 +10,7 @@ export interface Reporter {
   note(text: string): void;
   plan(plan: Plan): void;
   /** What would be done, and is not. */
-  stages(plan: Plan): void;
+  checked(plan: Plan, checks: readonly HostCheck[]): void;
   event(event: EngineEvent): void;
   refused(sentence: string): void;
   failed(failures: readonly StepFailure[]): void;
@@ -74,7 +75,9 @@ export function createTextReporter({
       }
       write('\n');
     },
-    stages({ stages }) {
+    checked({ stages }, checks) {
+      for (const line of checks.flatMap(describeCheck)) write(`${line}\n`);
+      if (checks.length > 0) write('\n');
       for (const { name, lanes } of stages) {
         write(`${name}\n`);
         for (const lane of lanes)
@@ -151,6 +154,19 @@ export function createTextReporter({
       write(`release   ${release}\nrollback  npm run rollback -- --env ${environment}\n`);
     },
   };
+}
+
+function describeCheck({ host, changes, decision }: HostCheck): string[] {
+  const refusals = decision.refusals.map(
+    ({ policy, reason }) => `✗ ${host}  refused: ${reason} (policy ${policy})`,
+  );
+  const verdict = decision.isAllowed ? [`✓ ${host}  no policy forbids it`] : refusals;
+  return [...verdict, ...changes.map((change) => `  ${host}  ${describeChange(change)}`)];
+}
+
+function describeChange({ name, from, to }: VariableChange): string {
+  if (from === null) return `+ ${name}=${to}`;
+  return to === null ? `- ${name}` : `~ ${name}  ${from} → ${to}`;
 }
 
 function describeDrain(isDrained: boolean, quietMs: unknown): string {

@@ -80,3 +80,21 @@ t.test('programs get a line of JSON for each', async (t) => {
   );
   t.ok(lines.every((line) => line.endsWith('}\n')));
 });
+
+t.test('a check says what would be changed, and what forbids it', async (t) => {
+  const { reporter, text } = start(false);
+  const decision = { gate: 'begin', host: 'h1', isAllowed: false, isHeld: false, facts: {} } as const;
+  const plan = { release: 'r2', hosts: [], floor: 0, stages: [] };
+  const changes = [
+    { name: 'A', from: null, to: '1' },
+    { name: 'B', from: '1', to: null },
+    { name: 'C', from: '1', to: '2' },
+  ];
+  reporter.checked(plan, [
+    { host: 'h1', changes, decision: { ...decision, refusals: [{ policy: 'disk', reason: 'It is full.' }] } },
+  ]);
+  t.equal(
+    text(),
+    '✗ h1  refused: It is full. (policy disk)\n  h1  + A=1\n  h1  - B\n  h1  ~ C  1 → 2\n\n\nNothing was changed.\n',
+  );
+});
