@@ -20,6 +20,9 @@ export function startBalancer(
   return spawn(program, ['-f', file, '-db'], { stdio: ['ignore', 'ignore', 'inherit'], detached: true });
 }
 
+/** A host that has no other in its place is not given up for one answer that is late. */
+const LATE_ALONE = 3;
+
 function configOf(listens: readonly string[], hosts: readonly Balanced[]): string {
   return `defaults
   mode http
@@ -34,7 +37,7 @@ ${listens.map((address) => `  bind ${address}`).join('\n')}
   default_backend hosts
 backend hosts
   option httpchk GET /readyz
-  default-server check inter 500ms fall 1 rise 2
+  default-server check inter 500ms fall ${hosts.length === 1 ? LATE_ALONE : 1} rise 2
 ${hosts.map(({ name, address }) => `  server ${name} ${address}`).join('\n')}
 `;
 }
