@@ -209,7 +209,7 @@ async function findPorts(release: string, child: Program): Promise<{ public: num
       if (child.process.exitCode !== null || child.process.signalCode !== null) {
         const how = child.process.exitCode ?? child.process.signalCode;
         const message = `${release} ended (${how}) before it listened.`;
-        throw new HostError(ENDED, message, child.lines().slice(-LINES_KEPT));
+        throw new HostError(ENDED, message, tellingLines(child.lines()));
       }
       return findListening(child.lines());
     },
@@ -246,7 +246,7 @@ async function untilReady(
     throw new HostError(
       'unhealthy',
       `${release} was not ready within ${READY_WITHIN_MS / 1000} s; /readyz last said ${JSON.stringify(last)}.`,
-      child.lines().slice(-LINES_KEPT),
+      tellingLines(child.lines()),
     );
   }
   return ready;
@@ -278,7 +278,7 @@ async function useIt(
     throw new HostError(
       'unhealthy',
       `${release} made a link with status ${made?.status ?? 401} and followed it with ${followed?.status ?? 'none'}.`,
-      child.lines().slice(-LINES_KEPT),
+      tellingLines(child.lines()),
     );
   }
 }
@@ -328,5 +328,12 @@ function startProgram(
 }
 
 function failed(message: string, lines: readonly string[]): HostError {
-  return new HostError('boot_failed', message, lines.slice(-LINES_KEPT));
+  return new HostError('boot_failed', message, tellingLines(lines));
+}
+
+/** The last ones, and before them the one that names the error, where a stack of another language came after it. */
+function tellingLines(lines: readonly string[]): string[] {
+  const last = lines.slice(-LINES_KEPT);
+  const named = lines.slice(0, -LINES_KEPT).findLast((line) => /\bFATAL ERROR\b|^\w*Error: /.test(line));
+  return named === undefined ? last : [named, ...last];
 }
