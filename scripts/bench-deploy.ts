@@ -21,8 +21,8 @@ const { values } = parseArgs({
     /** Ours alone, for many hosts. */
     alone: { type: 'boolean', default: false },
     /** One host after the other, as the others do it. */
-    batches: { type: 'string', default: '1' },
-    floor: { type: 'string', default: '100%' },
+    batches: { type: 'string', default: '1, 1, 1' },
+    floor: { type: 'string', default: '50%' },
   },
 });
 const hosts = Number(values.hosts);

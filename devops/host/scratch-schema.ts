@@ -1,6 +1,6 @@
 /**
  * A schema of its own in the shared database, in which a rehearsal migrates and writes: nobody sees it, and it goes when the rehearsal is
- * over. It has the tables that the release of now makes, and none of their rows.
+ * over. It has the tables as they are, and none of their rows but those that say of which schema they are.
  */
 
 import { createHash, randomBytes } from 'node:crypto';
@@ -18,6 +18,8 @@ export interface ScratchSchema {
 /** By the table that says it. */
 export type Versions = Readonly<Record<string, number | null>>;
 export const STATE_TABLES = ['schema_state', 'click_schema_state'];
+/** Whose rows the service cannot do without. */
+const COPIED_TABLES = [...STATE_TABLES, 'sequences', 'click_state'];
 
 interface Client {
   connect(): Promise<void>;
@@ -48,7 +50,15 @@ export async function openScratchSchema(
         execute format('drop schema %I cascade', old);
       end loop;
     end $$;
-    create schema ${schema}`);
+    create schema ${schema};
+    do $$ declare name text; begin
+      for name in select tablename from pg_tables where schemaname = current_schema() loop
+        execute format('create table ${schema}.%I (like %I.%I including all)', name, current_schema(), name);
+        if name in (${COPIED_TABLES.map((table) => `'${table}'`).join(', ')}) then
+          execute format('insert into ${schema}.%I overriding system value select * from %I.%I', name, current_schema(), name);
+        end if;
+      end loop;
+    end $$`);
   const url = new URL(databaseUrl);
   url.searchParams.set('options', `-c search_path=${schema}`);
   return {

@@ -4,7 +4,7 @@
  *
  *   copy the databases ─▶ the new release ─▶ where it wants that, migrate the copy, and again ─▶ then the one of now: the way back is open
  *
- * Of a database that hosts share the copy is a schema of its own, made by the release of now and without rows.
+ * Of a database that hosts share the copy is a schema of its own with the same tables, without rows.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -72,7 +72,6 @@ export async function rehearse(
       copies.DATABASE_URL = scratch.url;
     }
     const migrating = { ...copies, MIGRATE: 'auto' };
-    if (scratch !== null && before !== null) await migrate(layout, before, migrating);
     const readVersions = async (): Promise<string> =>
       JSON.stringify([readCopied(layout, { dataDir, with: release }), await scratch?.readVersions()]);
     const tryOne = async (one: string): Promise<Rehearsed> => {

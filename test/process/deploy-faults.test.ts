@@ -57,7 +57,7 @@ const FAILING = `const { writeHead } = (await import('node:http')).ServerRespons
   return writeHead.call(this, status === 302 && Math.random() < 0.05 ? 500 : status, ...rest);
 };`;
 const OUT_OF_MEMORY = `(await import('node:v8')).setFlagsFromString('--max-old-space-size=40');
-const kept = []; for (;;) kept.push(new Array(1e6).fill(kept.length + 0.5));`;
+const kept = []; for (;;) kept.push(new Array(1e7).fill(kept.length + 0.5));`;
 
 /** One more migration of the links, as its own file has it. */
 function migration(properties: string): (folder: string) => void {
