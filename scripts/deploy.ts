@@ -2,7 +2,6 @@
 // what would be done and touches nothing.
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { openJournal } from '../devops/audit/journal.ts';
@@ -32,7 +31,7 @@ import { findRollbackTarget } from '../devops/roll/find-rollback-target.ts';
 import { findInterrupted, noteBefore } from '../devops/roll/record.ts';
 import { planFor, survey } from '../devops/roll/survey.ts';
 import { CACHE, ENVIRONMENTS, EXAMPLE, HOST_PROGRAM, journalsOf, POLICIES, ROOT } from './deploy-places.ts';
-import { explained } from './environment.ts';
+import { explained, PERSON } from './environment.ts';
 
 const TARGET = { platform: process.platform, arch: process.arch };
 const LIVE_EVERY_MS = 200;
@@ -136,7 +135,7 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
     ...given,
     record: {
       deploy,
-      holder: `${userInfo().username}@${hostname()}`,
+      holder: PERSON,
       nonce: randomBytes(8).toString('hex'),
       environment: options.env,
       release: { id, platform, arch, isDirty, ...(built !== null && { needs: built.needs }) },
@@ -186,7 +185,7 @@ async function check(
     host: name,
     decision: policies.decide({
       gate: 'begin',
-      person: `${userInfo().username}@${hostname()}`,
+      person: PERSON,
       host: name,
       facts,
     }),

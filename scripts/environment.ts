@@ -1,4 +1,5 @@
 // What every command on an environment begins with: its file, our program for hosts, and a way to each of them.
+import { hostname, userInfo } from 'node:os';
 import { connect, type Inventory } from '../devops/inventory/connect.ts';
 import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
 import type { Manifest } from '../devops/manifest/schema.ts';
@@ -12,6 +13,9 @@ import { RollbackError } from '../devops/roll/find-rollback-target.ts';
 import { UnreachableError } from '../devops/roll/survey.ts';
 import { TransportError } from '../devops/transport/transport.ts';
 import { CACHE, ENVIRONMENTS, HOST_PROGRAM } from './deploy-places.ts';
+
+/** Who deploys, for leases, journals and policies. */
+export const PERSON = `${userInfo().username}@${hostname()}`;
 
 export interface Environment extends Pick<Inventory, 'root' | 'clients'> {
   readonly name: string;
@@ -35,6 +39,11 @@ export async function withEnvironment(
       await close();
     }
   });
+}
+
+/** The variables of the service for who only asks which there are: no secret is fetched for it. */
+export function knownVariables({ service, secrets }: Manifest): Record<string, string> {
+  return { ...service, ...Object.fromEntries(Object.keys(secrets).map((name) => [name, '•••'])) };
 }
 
 /** What has no sentence is a defect, and thrown. */

@@ -1,5 +1,4 @@
 // `npm run policy -- --env staging`: what the policies would say of a deploy now, host by host. Asks, and changes nothing.
-import { hostname, userInfo } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Decision, type Facts, loadPolicies } from '../devops/policy/decide.ts';
 import { type BeginFacts, factsToBegin } from '../devops/policy/facts.ts';
@@ -7,7 +6,7 @@ import type { HostClient } from '../devops/remote/host-client.ts';
 import { EXIT } from '../devops/roll/deploy.ts';
 import { survey } from '../devops/roll/survey.ts';
 import { POLICIES } from './deploy-places.ts';
-import { withEnvironment } from './environment.ts';
+import { knownVariables, PERSON, withEnvironment } from './environment.ts';
 
 const { values } = parseArgs({
   options: {
@@ -19,13 +18,12 @@ const { values } = parseArgs({
 await withEnvironment(values.env, {}, async ({ name: environment, manifest, clients }) => {
   const policies = loadPolicies(POLICIES);
   const facts = await survey(clients, { base: null, onNote: () => undefined });
-  const person = `${userInfo().username}@${hostname()}`;
-  const variables = { ...manifest.service, ...manifest.secrets } as Record<string, string>;
+  const variables = knownVariables(manifest);
   const decisions = await Promise.all(
     [...facts].map(async ([name, host]) => {
       const takenPorts = await (clients.get(name) as HostClient).call<number[]>('ports', { variables });
       const given = { environment, manifest, hosts: clients.size, host, takenPorts };
-      return policies.decide({ gate: 'begin', person, host: name, facts: factsNow(given) });
+      return policies.decide({ gate: 'begin', person: PERSON, host: name, facts: factsNow(given) });
     }),
   );
   show(policies.names, decisions);
@@ -42,7 +40,7 @@ function factsNow(
     release: { id, platform: process.platform, arch: process.arch, isDirty: id.includes('-dirty-') },
     isRollback: false,
     ranInStaging: false,
-    variables: { ...given.manifest.service, ...given.manifest.secrets } as Record<string, string>,
+    variables: knownVariables(given.manifest),
     nowMs: Date.now(),
   });
 }

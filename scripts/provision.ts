@@ -1,7 +1,7 @@
 // `npm run provision -- --env staging`: makes the hosts of an environment ready for deploys. Changes only what is not as it should be, so a
 // second run changes nothing. `--check` says what would be changed.
 import { existsSync, readFileSync } from 'node:fs';
-import { homedir, hostname, userInfo } from 'node:os';
+import { homedir } from 'node:os';
 import { parseArgs } from 'node:util';
 import { connectAdmins } from '../devops/inventory/connect.ts';
 import { ManifestError } from '../devops/manifest/read-manifest.ts';
@@ -12,7 +12,7 @@ import { buildBase } from '../devops/release/base.ts';
 import { EXIT } from '../devops/roll/deploy.ts';
 import { countFloor } from '../devops/roll/plan.ts';
 import { CACHE } from './deploy-places.ts';
-import { withEnvironment } from './environment.ts';
+import { PERSON, withEnvironment } from './environment.ts';
 
 const MARKS = { ok: '✓', changed: '±', failed: '✗' };
 const { values } = parseArgs({
@@ -38,7 +38,7 @@ await withEnvironment(values.env, {}, async ({ manifest, clients, root }) => {
       clients,
       base,
       tasks: listTasks({ user, root, publicKey: readPublicKey(identity), ingress: ingressOf(manifest) }),
-      holder: `${userInfo().username}@${hostname()}`,
+      holder: PERSON,
       floor: countFloor(clients.size, manifest.deploy.floor),
       drainMs: manifest.deploy.drain_seconds * 1000,
       isCheck: values.check,

@@ -1,6 +1,5 @@
 // `npm run status -- --env staging`: what each host runs and how it does, what the policies would say, and who is deploying. Asks, and
 // changes nothing but our own program on the host, which answers. `--watch` asks again every two seconds and shows what came in between.
-import { hostname, userInfo } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { HostFacts } from '../devops/host/inspect.ts';
 import type { Figures } from '../devops/host/measure.ts';
@@ -11,7 +10,7 @@ import { EXIT } from '../devops/roll/deploy.ts';
 import { ratesOf } from '../devops/roll/rates.ts';
 import { findInterrupted, type Interrupted, listOpenSteps } from '../devops/roll/record.ts';
 import { journalsOf, POLICIES } from './deploy-places.ts';
-import { withEnvironment } from './environment.ts';
+import { knownVariables, PERSON, withEnvironment } from './environment.ts';
 
 const WATCH_EVERY_MS = 2000;
 const CLEAR = '\x1b[H\x1b[2J';
@@ -86,7 +85,7 @@ await withEnvironment(values.env, {}, async ({ name: environment, manifest, clie
     const id = facts.current ?? 'nothing';
     const { refusals } = policies.decide({
       gate: 'begin',
-      person: `${userInfo().username}@${hostname()}`,
+      person: PERSON,
       host,
       facts: factsToBegin({
         environment,
@@ -97,7 +96,7 @@ await withEnvironment(values.env, {}, async ({ name: environment, manifest, clie
         release: { id, platform: facts.platform, arch: facts.arch, isDirty: id.includes('-dirty-') },
         isRollback: false,
         ranInStaging: true,
-        variables: { ...manifest.service, ...manifest.secrets } as Record<string, string>,
+        variables: knownVariables(manifest),
         nowMs: Date.now(),
       }),
     });

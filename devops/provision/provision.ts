@@ -3,13 +3,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Drained } from '../host/drain.ts';
 import type { HostFacts } from '../host/inspect.ts';
-import type { Readyz } from '../host/probe.ts';
 import type { Switched } from '../host/switch.ts';
-
 import type { Base } from '../release/base.ts';
 import type { HostClient } from '../remote/host-client.ts';
 import { quote } from '../remote/quote.ts';
-import { BALANCER_MS } from '../roll/actions.ts';
+import { BALANCER_MS, isServing } from '../roll/serving.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { HostTask } from './tasks.ts';
 
@@ -181,8 +179,7 @@ async function exchange(
 
 async function requireFloor({ clients, floor }: ProvisionOptions, client: HostClient): Promise<void> {
   const others = [...clients.values()].filter(({ name }) => name !== client.name);
-  const answers = await Promise.all(others.map((one) => one.call<Readyz | null>('readyz').catch(() => null)));
-  const ready = answers.filter((one) => one?.status === 'ready' || one?.status === 'degraded').length;
+  const ready = (await Promise.all(others.map(isServing))).filter(Boolean).length;
   if (ready >= floor) return;
   throw new Error(
     `Only ${ready} of the other hosts are ready, and deploy.floor wants ${floor}: it is not taken away.`,

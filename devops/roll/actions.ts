@@ -5,7 +5,6 @@ import type { Journal } from '../audit/journal.ts';
 import type { Drained } from '../host/drain.ts';
 import type { HostFacts } from '../host/inspect.ts';
 import type { Counters, ToMeasure } from '../host/measure.ts';
-import type { Readyz } from '../host/probe.ts';
 import type { Rehearsal } from '../host/shadow.ts';
 import type { Proof } from '../host/switch.ts';
 import type { Manifest } from '../manifest/schema.ts';
@@ -16,6 +15,7 @@ import type { Release, ReleaseIdentity } from '../release/build-release.ts';
 import { type HostClient, HostFailure } from '../remote/host-client.ts';
 import type { Action, Step } from './plan.ts';
 import { type DeployRecord, readEvidence } from './record.ts';
+import { BALANCER_MS, isServing } from './serving.ts';
 import { judge, type Verdict, worst } from './verdict.ts';
 
 export interface ActionDeps {
@@ -46,8 +46,6 @@ export interface ActionDeps {
 
 /** Somebody who was just changed may need a moment. */
 const FLOOR_WITHIN_MS = 15_000;
-/** So long after a host is ready again a balancer may not send to it yet: two questions that it asks every half second, and some. */
-export const BALANCER_MS = 2000;
 /** So many times as long as `deploy.bake.seconds`, where there is a doubt. */
 const BAKES_MAX = 3;
 /** Of a bake, until somebody looks at what there is. */
@@ -181,11 +179,11 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
 
   /** A host that serves nobody takes nothing away. Throws HostFailure `floor`. */
   async function requireFloor(client: HostClient, others: readonly string[]): Promise<void> {
-    if (!isServing(await readReadyz(client))) return;
+    if (!(await isServing(client))) return;
     const deadlineMs = performance.now() + FLOOR_WITHIN_MS;
     for (;;) {
-      const answers = await Promise.all(others.map((name) => readReadyz(clients.get(name) as HostClient)));
-      const ready = others.filter((name, index) => isServing(answers[index] ?? null) && isKnown(name)).length;
+      const serving = await Promise.all(others.map((name) => isServing(clients.get(name) as HostClient)));
+      const ready = others.filter((name, index) => serving[index] && isKnown(name)).length;
       if (ready >= floor) return;
       if (performance.now() < deadlineMs) continue;
       const message = `Only ${ready} of the other hosts are ready, and deploy.floor wants ${floor}: ${client.name} is not touched.`;
@@ -255,15 +253,6 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     if (client === undefined) throw new Error(`There is no host ${step.host}.`);
     return ACTIONS[step.action](client, step);
   };
-}
-
-/** Null: it does not answer, or cannot be reached. */
-async function readReadyz(client: HostClient): Promise<Readyz | null> {
-  return client.call<Readyz | null>('readyz').catch(() => null);
-}
-
-function isServing(readyz: Readyz | null): boolean {
-  return readyz?.status === 'ready' || readyz?.status === 'degraded';
 }
 
 function send(client: HostClient, { id, sha256, file }: Archive): Promise<void> {

@@ -210,11 +210,9 @@ function listTouched({ record, journal }: DeployOptions): Undo['hosts'] {
         .filter(({ type, step }) => type === 'intent' && step?.startsWith(`${action} `))
         .map(({ host }) => host),
     );
-  const [switched, configured, drained] = ['switch', 'configure', 'drain'].map(begun) as [
-    Set<string>,
-    Set<string>,
-    Set<string>,
-  ];
+  const switched = begun('switch');
+  const configured = begun('configure');
+  const drained = begun('drain');
   return record.plan.hosts
     .filter(({ name }) => switched.has(name) || configured.has(name) || drained.has(name))
     .map(({ name, back }) => ({
