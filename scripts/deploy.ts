@@ -61,6 +61,7 @@ async function main(): Promise<number> {
   setInterval(() => reporter.tick(), isLive ? LIVE_EVERY_MS : TICK_EVERY_MS).unref();
   const tool = await buildTool(CACHE, HOST_PROGRAM);
   const { root, clients, close } = connect({ manifest, except, tool, variables: process.env });
+  for (const client of clients.values()) client.connect();
   const notifier = createNotifier({
     receivers: await fetchReceivers(manifest.notify, process.env),
     post: postJson,
@@ -72,7 +73,7 @@ async function main(): Promise<number> {
     tool,
     tell: notifier.tell,
     journals: journalsOf(environment),
-    policies: loadPolicies(POLICIES),
+    policies: await loadPolicies(POLICIES),
     manifest,
     clients,
     variables: {

@@ -1,5 +1,6 @@
 // What every command on an environment begins with: its file, our program for hosts, and a way to each of them.
 import { hostname, userInfo } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
 import { connect, type Inventory } from '../devops/inventory/connect.ts';
 import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
 import type { Manifest } from '../devops/manifest/schema.ts';
@@ -13,6 +14,9 @@ import { RollbackError } from '../devops/roll/find-rollback-target.ts';
 import { UnreachableError } from '../devops/roll/survey.ts';
 import { TransportError } from '../devops/transport/transport.ts';
 import { CACHE, ENVIRONMENTS, HOST_PROGRAM } from './deploy-places.ts';
+
+// WebAssembly, which is Cedar here, stays as it is compiled first: to optimise it takes a second of processor time, and a command lives for a few.
+setFlagsFromString('--liftoff-only');
 
 /** Who deploys, for leases, journals and policies. */
 export const PERSON = `${userInfo().username}@${hostname()}`;

@@ -16,7 +16,7 @@ const { values } = parseArgs({
   },
 });
 await withEnvironment(values.env, {}, async ({ name: environment, manifest, clients }) => {
-  const policies = loadPolicies(POLICIES);
+  const policies = await loadPolicies(POLICIES);
   const facts = await survey(clients, { base: null, onNote: () => undefined });
   const variables = knownVariables(manifest);
   const decisions = await Promise.all(

@@ -9,6 +9,7 @@ import type { HostClient } from '../devops/remote/host-client.ts';
 import { EXIT } from '../devops/roll/deploy.ts';
 import { ratesOf } from '../devops/roll/rates.ts';
 import { findInterrupted, type Interrupted, listOpenSteps } from '../devops/roll/record.ts';
+import { inspectHost } from '../devops/roll/survey.ts';
 import { journalsOf, POLICIES } from './deploy-places.ts';
 import { knownVariables, PERSON, withEnvironment } from './environment.ts';
 
@@ -59,15 +60,14 @@ const NOTHING: Row = {
 };
 
 await withEnvironment(values.env, {}, async ({ name: environment, manifest, clients }) => {
-  const policies = loadPolicies(POLICIES);
+  const policies = await loadPolicies(POLICIES);
   /** What each host said last. */
   const before = new Map<string, Figures>();
 
   async function readRow(client: HostClient): Promise<Row> {
     try {
-      if (!(await client.hasBase())) return { ...NOTHING, host: client.name, health: 'not provisioned' };
-      await client.sendTool();
-      const facts = await client.call<HostFacts>('inspect');
+      const facts = await inspectHost(client, { base: null, onNote: () => undefined });
+      if (facts === null) return { ...NOTHING, host: client.name, health: 'not provisioned' };
       const figures = await client.call<Figures | null>('figures');
       const row = {
         ...toRow(client.name, facts),

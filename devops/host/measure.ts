@@ -80,9 +80,7 @@ async function followOne(variables: Environment): Promise<number | null> {
 
 async function readCounters(variables: Environment, slowMs: number): Promise<OwnFigures> {
   const url = `http://127.0.0.1:${managementPortOf(variables)}/metrics`;
-  const answer = await ask(url).catch((error: unknown) => {
-    throw new HostError('unhealthy', `Nobody answers /metrics: ${(error as Error).message}.`);
-  });
+  const answer = await ask(url);
   if (!answer.ok) throw new HostError('unhealthy', `/metrics answered ${answer.status}.`);
   return parseCounters(await answer.text(), slowMs);
 }

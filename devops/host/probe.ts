@@ -1,5 +1,7 @@
 /** Questions to a service on this host. */
 
+import { HostError } from './host-error.ts';
+
 export interface Readyz {
   readonly status: 'ready' | 'degraded' | 'draining' | string;
   readonly reasons: readonly string[];
@@ -21,20 +23,37 @@ export async function readReadyz(managementPort: number): Promise<Readyz | null>
   }
 }
 
-export function ask(url: string, init: RequestInit = {}): Promise<Response> {
+/** Rejects with HostError `unhealthy` where there is no answer in time. */
+export async function ask(url: string, init: RequestInit = {}): Promise<Response> {
   const headers = { connection: 'close', ...(init.headers as Record<string, string>) };
-  return fetch(url, { redirect: 'manual', signal: AbortSignal.timeout(ANSWER_MS), ...init, headers });
+  const signal = AbortSignal.timeout(ANSWER_MS);
+  try {
+    return await fetch(url, { redirect: 'manual', signal, ...init, headers });
+  } catch (error) {
+    const why = signal.aborted ? `no answer within ${ANSWER_MS / 1000} s` : reasonOf(error as Error);
+    const { method = 'GET' } = init;
+    throw new HostError('unhealthy', `${method} ${new URL(url).pathname}: ${why}.`);
+  }
 }
 
-/** Looks until `find` has something. Null: not within `withinMs`. */
+/** `fetch failed` says nothing; its cause does. */
+function reasonOf({ message, cause }: Error): string {
+  return cause instanceof Error && cause.message !== '' ? cause.message : message;
+}
+
+/** Of the time until then, the rest between two looks: whoever is slow has more to do than to answer. */
+const LOOK_SHARE = 0.05;
+
+/** Looks until `find` has something, less often the longer it takes. Null: not within `withinMs`. */
 export async function poll<T>(
   find: () => Promise<T | null>,
   { withinMs, everyMs = 50 }: { readonly withinMs: number; readonly everyMs?: number },
 ): Promise<T | null> {
-  for (const deadline = Date.now() + withinMs; ; ) {
+  for (const startedAt = performance.now(); ; ) {
     const found = await find();
     if (found !== null) return found;
-    if (Date.now() > deadline) return null;
-    await new Promise((resolve) => setTimeout(resolve, everyMs));
+    const elapsedMs = performance.now() - startedAt;
+    if (elapsedMs > withinMs) return null;
+    await new Promise((resolve) => setTimeout(resolve, Math.max(everyMs, elapsedMs * LOOK_SHARE)));
   }
 }

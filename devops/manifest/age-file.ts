@@ -4,7 +4,6 @@ import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
-import * as age from 'age-encryption';
 
 export interface Identities {
   /** The secret keys, a line each, as `age-keygen` writes them. Throws where there are none. */
@@ -32,6 +31,8 @@ export async function readAgeFile(
   identities: Identities,
 ): Promise<Readonly<Record<string, string>>> {
   if (!existsSync(path)) throw new Error(`${path} is not there`);
+  // Few have such a file, and it takes as long to load as all else.
+  const age = await import('age-encryption');
   const decrypter = new age.Decrypter();
   for (const key of identities.read()) decrypter.addIdentity(key);
   const bytes = readFileSync(path);

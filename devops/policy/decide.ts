@@ -5,7 +5,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import * as cedar from '@cedar-policy/cedar-wasm/nodejs';
+import type * as Cedar from '@cedar-policy/cedar-wasm/nodejs';
 
 /** Where in a deploy is asked; policies/facts.cedarschema says what is known there. */
 export type Gate = 'begin' | 'switch' | 'promote';
@@ -46,8 +46,10 @@ export class PolicyError extends Error {
   override name = 'PolicyError';
 }
 
-/** A policy is a file, and its name is that of the file. Throws PolicyError with every fault of all of them. */
-export function loadPolicies(folder: string): Policies {
+/** A policy is a file, and its name is that of the file. Rejects with PolicyError with every fault of all of them. */
+export async function loadPolicies(folder: string): Promise<Policies> {
+  // 13 MB of WebAssembly: only who asks it waits for it, and may begin other things before.
+  const cedar = await import('@cedar-policy/cedar-wasm/nodejs');
   const texts = Object.fromEntries(
     readdirSync(folder)
       .filter((name) => name.endsWith('.cedar'))
@@ -55,11 +57,13 @@ export function loadPolicies(folder: string): Policies {
       .map((name) => [basename(name, '.cedar'), readFileSync(join(folder, name), 'utf8')]),
   );
   const schema = readFileSync(join(folder, 'facts.cedarschema'), 'utf8');
-  validate(texts, schema);
+  validate(cedar, texts, schema);
   // Read once: reading them takes as long as all questions of a deploy. Cedar keeps them by name.
   cedar.preparsePolicySet(folder, { staticPolicies: texts });
   cedar.preparseSchema(folder, schema);
-  const annotations = new Map(Object.entries(texts).map(([name, text]) => [name, readAnnotations(text)]));
+  const annotations = new Map(
+    Object.entries(texts).map(([name, text]) => [name, readAnnotations(cedar, text)]),
+  );
   const refusal = (policy: string, facts: Facts): Refusal => ({
     policy,
     reason: fill(annotations.get(policy)?.reason ?? `${policy} forbids it.`, facts),
@@ -72,7 +76,7 @@ export function loadPolicies(folder: string): Policies {
         principal: { type: 'Person', id: person },
         action: { type: 'Action', id: gate },
         resource: { type: 'Host', id: host },
-        context: facts as cedar.Context,
+        context: facts as Cedar.Context,
         preparsedSchemaName: folder,
         preparsedPolicySetId: folder,
         validateRequest: true,
@@ -97,7 +101,7 @@ export function loadPolicies(folder: string): Policies {
   };
 }
 
-function validate(staticPolicies: Record<string, string>, schema: string): void {
+function validate(cedar: typeof Cedar, staticPolicies: Record<string, string>, schema: string): void {
   const answer = cedar.validate({
     schema,
     policies: { staticPolicies },
@@ -111,7 +115,10 @@ function validate(staticPolicies: Record<string, string>, schema: string): void 
 }
 
 /** `@reason` and `@then`, where a policy has them. */
-function readAnnotations(text: string): { readonly [name: string]: string | null | undefined } {
+function readAnnotations(
+  cedar: typeof Cedar,
+  text: string,
+): { readonly [name: string]: string | null | undefined } {
   const parsed = cedar.policyToJson(text);
   return parsed.type === 'success' ? (parsed.json.annotations ?? {}) : {};
 }

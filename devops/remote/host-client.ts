@@ -8,11 +8,13 @@ import type { Readable } from 'node:stream';
 import type { Archive } from '../release/archive.ts';
 import { type Answer, type Transport, TransportError } from '../transport/transport.ts';
 import { quote } from './quote.ts';
-import { openSession, type Reply, type Session } from './session.ts';
+import { NOT_THERE, openSession, type Reply, type Session } from './session.ts';
 
 export interface HostClient {
   readonly name: string;
-  /** `body` follows the request. Throws HostFailure with what the host says, or TransportError. */
+  /** Begins to connect, and waits for nothing: whoever asks later has it by then. */
+  connect(): void;
+  /** `body` follows the request. Throws HostFailure with what the host says, or TransportError: NotThereError before it was given base and program. */
   call<T>(verb: string, args?: unknown, body?: Readable): Promise<T>;
   /** Gives the host the program that answers, which needs the base. Resolves with the bytes that were sent. */
   sendTool(): Promise<number>;
@@ -79,6 +81,7 @@ export function createHostClient({
 }): HostClient {
   const node = `${root}/base/current/bin/node`;
   const program = `${root}/tool/${tool.id}/main.js`;
+  const serve = `test -e ${quote(program)} && exec ${quote(node)} ${quote(program)} serve; exit ${NOT_THERE}`;
   let lease: { deploy: string; epoch: number } | null = null;
 
   let session: Session | null = null;
@@ -113,10 +116,14 @@ export function createHostClient({
     }
   }
 
-  /** One that broke off is begun anew by whoever comes next. */
   function converse(request: object): Promise<Reply> {
-    if (session?.isOpen !== true) session = openSession(name, transport, [node, program, 'serve']);
-    return session.ask(request, ANSWER_MS);
+    return connect().ask(request, ANSWER_MS);
+  }
+
+  /** One that broke off is begun anew by whoever comes next. */
+  function connect(): Session {
+    if (session?.isOpen !== true) session = openSession(name, transport, ['sh', '-c', serve]);
+    return session;
   }
 
   async function askOnce(request: object, body: Readable): Promise<Reply> {
@@ -156,6 +163,8 @@ export function createHostClient({
 
   return {
     name,
+    // Asked already, so that its program has loaded what it needs by then. Whoever asks next is told what is amiss.
+    connect: () => void converse({ root, verb: 'inspect' }).catch(() => undefined),
     call,
     sendTool: () => send('tool', tool, { link: null }),
     sendBase: (base) => send('base', base, { link: 'current' }),

@@ -3,10 +3,10 @@
  * started it may go away: what it has begun it ends.
  */
 
-import { type Pipe, type Transport, TransportError } from '../transport/transport.ts';
+import { NotThereError, type Pipe, type Transport, TransportError } from '../transport/transport.ts';
 
 export interface Session {
-  /** Rejects with TransportError once the host cannot be talked to any more, or the time is over. */
+  /** Rejects with TransportError once the host cannot be talked to any more, or the time is over; with NotThereError where it has no program. */
   ask(request: object, timeoutMs: number): Promise<Reply>;
   readonly isOpen: boolean;
   close(): void;
@@ -27,6 +27,9 @@ interface Waiting {
   readonly reject: (error: Error) => void;
   readonly timer: NodeJS.Timeout;
 }
+
+/** What a shell ends with where there is no such command. */
+export const NOT_THERE = 127;
 
 export function openSession(name: string, transport: Transport, argv: readonly string[]): Session {
   const waiting = new Map<number, Waiting>();
@@ -60,6 +63,7 @@ export function openSession(name: string, transport: Transport, argv: readonly s
   const pipe: Pipe = transport.open(argv, take);
   pipe.closed.then(
     ({ code, stderr }) => {
+      if (code === NOT_THERE) return end(new NotThereError(`${name} has no program of ours.`));
       const lines = stderr.trim().split('\n');
       const last = lines.find((line) => /^\w*Error\b/.test(line)) ?? lines.at(-1) ?? '';
       end(new TransportError(`${name} stopped answering (${code}): ${last || said || 'it said nothing'}`));

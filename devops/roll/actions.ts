@@ -46,6 +46,7 @@ export interface ActionDeps {
 
 /** Somebody who was just changed may need a moment. */
 const FLOOR_WITHIN_MS = 15_000;
+const ASK_AGAIN_MS = 200;
 /** So many times as long as `deploy.bake.seconds`, where there is a doubt. */
 const BAKES_MAX = 3;
 /** Of a bake, until somebody looks at what there is. */
@@ -185,7 +186,10 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
       const serving = await Promise.all(others.map((name) => isServing(clients.get(name) as HostClient)));
       const ready = others.filter((name, index) => serving[index] && isKnown(name)).length;
       if (ready >= floor) return;
-      if (performance.now() < deadlineMs) continue;
+      if (performance.now() < deadlineMs) {
+        await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+        continue;
+      }
       const message = `Only ${ready} of the other hosts are ready, and deploy.floor wants ${floor}: ${client.name} is not touched.`;
       throw new HostFailure(client.name, { code: 'floor', message, evidence: [] });
     }

@@ -114,13 +114,14 @@ function newsOf({ record, journal, clients }: DeployOptions, occasion: Occasion)
 }
 
 function run(options: DeployOptions, stages: readonly Stage[]): Promise<Outcome> {
-  const { record, journal, reporter, isInterrupted } = options;
+  const { record, manifest, journal, reporter, isInterrupted } = options;
+  const { parallel } = manifest.deploy;
   const perform = createActions({ ...record, ...options, floor: record.plan.floor });
   const onEvent = (event: EngineEvent): void => {
     if (event.type === 'stage') void mirror(options);
     reporter.event(event);
   };
-  return runStages(stages, { journal, perform, onEvent, isInterrupted });
+  return runStages(stages, { parallel, journal, perform, onEvent, isInterrupted });
 }
 
 async function rollOut(options: DeployOptions): Promise<number> {

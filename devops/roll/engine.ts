@@ -1,12 +1,15 @@
 /**
- * Runs stages: the lanes of one side by side, its steps one after the other, each written down before and after. What the journal says
- * was done is not done again. The first failure ends its stage once the other lanes have come to the end of their step.
+ * Runs stages: the lanes of one side by side, so many at a time, its steps one after the other, each written down before and after. What
+ * the journal says was done is not done again. The first failure ends its stage once the other lanes have come to the end of their step.
  */
 
+import createLimit from 'p-limit';
 import type { Journal } from '../audit/journal.ts';
 import type { Stage, Step } from './plan.ts';
 
 export interface EngineDeps {
+  /** Lanes at the same time at most. */
+  readonly parallel: number;
   readonly journal: Journal;
   /** What a step does; what it resolves with is its evidence. */
   readonly perform: (step: Step) => Promise<unknown>;
@@ -50,15 +53,14 @@ export async function runStages(stages: readonly Stage[], deps: EngineDeps): Pro
 
 async function runLanes(lanes: readonly (readonly Step[])[], deps: EngineDeps): Promise<StepFailure[]> {
   const failures: StepFailure[] = [];
-  await Promise.all(
-    lanes.map(async (lane) => {
-      for (const step of lane) {
-        if (failures.length > 0) return;
-        const failure = await runStep(step, deps);
-        if (failure !== null) failures.push(failure);
-      }
-    }),
-  );
+  const limit = createLimit(deps.parallel);
+  await limit.map(lanes, async (lane) => {
+    for (const step of lane) {
+      if (failures.length > 0) return;
+      const failure = await runStep(step, deps);
+      if (failure !== null) failures.push(failure);
+    }
+  });
   return failures;
 }
 

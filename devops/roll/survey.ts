@@ -4,7 +4,7 @@ import type { HostFacts } from '../host/inspect.ts';
 import type { Manifest } from '../manifest/schema.ts';
 import type { Archive } from '../release/archive.ts';
 import type { HostClient } from '../remote/host-client.ts';
-import { TransportError } from '../transport/transport.ts';
+import { NotThereError, TransportError } from '../transport/transport.ts';
 import { type Plan, planDeploy, planRollback } from './plan.ts';
 
 /** Hosts that cannot be reached, each with why. */
@@ -37,7 +37,7 @@ export async function survey(
   await Promise.all(
     [...clients.values()].map(async (client) => {
       try {
-        const found = await ask(client, options);
+        const found = await inspectHost(client, options);
         if (found !== null) facts.set(client.name, found);
       } catch (error) {
         if (!(error instanceof TransportError)) throw error;
@@ -49,7 +49,16 @@ export async function survey(
   return facts;
 }
 
-async function ask(client: HostClient, { base, onNote }: SurveyOptions): Promise<HostFacts | null> {
+/** Null: it has no base. */
+export async function inspectHost(
+  client: HostClient,
+  { base, onNote }: SurveyOptions,
+): Promise<HostFacts | null> {
+  try {
+    return await client.call<HostFacts>('inspect');
+  } catch (error) {
+    if (!(error instanceof NotThereError)) throw error;
+  }
   if (!(await client.hasBase())) {
     if (base === null) return null;
     const bytes = await client.sendBase(base);

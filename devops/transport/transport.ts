@@ -33,3 +33,8 @@ export interface Answer {
 export class TransportError extends Error {
   override name = 'TransportError';
 }
+
+/** The host is there, and what was to be run there is not. */
+export class NotThereError extends TransportError {
+  override name = 'NotThereError';
+}

@@ -57,6 +57,8 @@ export interface LabHost {
 export const SERVICE_PORT = 3000;
 const BOOT = fileURLToPath(new URL('host.sh', import.meta.url));
 const DISK_MB = 2000;
+/** What runs, what takes its place, and a rehearsal. */
+const CONNECTIONS_PER_HOST = 40;
 
 export async function openLab(options: LabOptions): Promise<Lab> {
   const { defer } = options;
@@ -65,7 +67,7 @@ export async function openLab(options: LabOptions): Promise<Lab> {
   const network = openNetwork(defer);
   const identity = join(folder, 'user');
   makeKey(identity);
-  const databaseUrl = options.hasDatabase ? await startDatabase(network, defer) : null;
+  const databaseUrl = options.hasDatabase ? await startDatabase(network, options) : null;
   const hosts = await Promise.all(
     Array.from({ length: options.hosts }, (_, index) =>
       startHost(`h${index + 1}`, { folder, network, identity, options }),
@@ -105,8 +107,15 @@ deploy:
 `;
 }
 
-async function startDatabase(network: Network, defer: LabOptions['defer']): Promise<string> {
-  const postgres = await preparePostgres({ address: network.gateway, allowed: network.cidr });
+async function startDatabase(
+  network: Network,
+  { hosts, defer }: Pick<LabOptions, 'hosts' | 'defer'>,
+): Promise<string> {
+  const postgres = await preparePostgres({
+    address: network.gateway,
+    allowed: network.cidr,
+    settings: [`max_connections=${100 + hosts * CONNECTIONS_PER_HOST}`],
+  });
   defer(async () => {
     await postgres.kill();
     postgres.remove();

@@ -75,7 +75,7 @@ export async function runTestDeploy(given: TestDeploy): Promise<number> {
     needs: given.needs ?? { glibc: null },
   };
   return runDeploy({
-    ...optionsOf(given),
+    ...(await optionsOf(given)),
     record: {
       deploy,
       holder: 'somebody@laptop',
@@ -94,19 +94,19 @@ export async function runTestDeploy(given: TestDeploy): Promise<number> {
 
 /** Goes on with what `journal` has, forward or back. */
 export async function endTestDeploy(given: TestDeploy, way: 'resume' | 'abort'): Promise<number> {
-  const options = optionsOf(given);
+  const options = await optionsOf(given);
   const record = recordOf(options.journal.entries()) as DeployRecord;
   await survey(given.clients, { base: null, onNote: () => undefined });
   const go = way === 'resume' ? resumeDeploy : abortDeploy;
   return go({ ...options, record, release: { ...record.release, ...layersOf(given.app) } });
 }
 
-function optionsOf({ manifest, clients, variables, journal, onText, onLine }: TestDeploy) {
+async function optionsOf({ manifest, clients, variables, journal, onText, onLine }: TestDeploy) {
   return {
     manifest,
     clients,
     variables,
-    policies: loadPolicies('devops/policies'),
+    policies: await loadPolicies('devops/policies'),
     journal: openJournal(journal, { nowMs: Date.now, ...(onLine !== undefined && { onLine }) }),
     reporter: createTextReporter({ write: onText, nowMs: Date.now, environment: 'test' }),
     tell: () => undefined,

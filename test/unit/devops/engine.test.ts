@@ -17,12 +17,17 @@ const PLAN = planDeploy({
   batches: ['100%'],
 });
 
-function start(journal: Journal, perform: (step: Step) => Promise<unknown> = async () => null) {
+function start(
+  journal: Journal,
+  perform: (step: Step) => Promise<unknown> = async () => null,
+  { stages = PLAN.stages, parallel = 10 } = {},
+) {
   const performed: string[] = [];
   const events: EngineEvent[] = [];
   const state = { interrupted: false };
   const run = () =>
-    runStages(PLAN.stages, {
+    runStages(stages, {
+      parallel,
       journal,
       onEvent: (event) => events.push(event),
       isInterrupted: () => state.interrupted,
@@ -95,4 +100,34 @@ t.test('somebody who interrupts is obeyed between two stages', async (t) => {
   });
   t.same(await run(), { type: 'interrupted' });
   t.same(performed.at(-1), 'upload h2');
+});
+
+t.test('no more hosts than are allowed are at work at a time, and none begins after a failure', async (t) => {
+  const { stages } = planDeploy({
+    release: 'r2',
+    isBaked: false,
+    hosts: Array.from({ length: 7 }, (_, index) => ({
+      name: `h${index + 1}`,
+      current: 'r1',
+      back: 'r1',
+      isHealthy: true,
+    })),
+    floor: 0,
+    batches: ['100%'],
+  });
+  const atWork = new Set<string>();
+  let most = 0;
+  const work = async ({ host, action }: Step) => {
+    atWork.add(host);
+    most = Math.max(most, atWork.size);
+    await new Promise(setImmediate);
+    atWork.delete(host);
+    if (action === 'upload' && host === 'h2') throw new Error('no room');
+  };
+  const { run, performed } = start(open(t), work, { stages, parallel: 3 });
+  t.match(await run(), { type: 'failed', failures: [{ step: { id: 'upload h2 r2' } }] });
+  t.equal(most, 3);
+  const uploads = performed.filter((step) => step.startsWith('upload'));
+  t.ok(uploads.length >= 3 && uploads.length < 7, `${uploads}`);
+  t.notOk(performed.some((step) => step.startsWith('rehearse')));
 });
