@@ -3,14 +3,19 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
+import type { HostFacts } from '../../devops/host/inspect.ts';
+import type { Manifest } from '../../devops/manifest/schema.ts';
 import type { Archive } from '../../devops/release/archive.ts';
 import { EXIT } from '../../devops/roll/deploy.ts';
 import { findInterrupted, listOpenSteps } from '../../devops/roll/record.ts';
-import { type Machine, openMachine } from '../support/deploy-machine.ts';
+import { openMachine } from '../support/deploy-machine.ts';
 import type { DeployOrder } from '../support/deploy-process.ts';
+import type { Deploys } from '../support/deploys.ts';
+import { isLabPossible, openFleet, SHORT_BAKE } from '../support/lab-fleet.ts';
+import { REMOTE_ROOT } from '../support/lab-hosts.ts';
 import { IS_PROOF } from '../support/property.ts';
 import { withoutTap } from '../support/run-node.ts';
 import { createSeededRandom } from '../support/seed.ts';
@@ -18,8 +23,11 @@ import { makeFolder } from '../support/service.ts';
 import { until } from '../support/until.ts';
 
 const PROGRAM = resolve('test/support/deploy-process.ts');
-/** Of the short form. */
+/** Of the short forms: on one host, and on three. */
 const KILLS = 3;
+const FLEET_KILLS = 2;
+/** Something to look at, and not for long. */
+const QUICK_BAKE = { ...SHORT_BAKE, seconds: 0.3, requests_min: 10 };
 
 function startProcess(order: DeployOrder): { child: ChildProcess; ended: Promise<number | NodeJS.Signals> } {
   const [command, ...args] = withoutTap([process.execPath, '--import=./scripts/strip-types.mjs', PROGRAM]);
@@ -39,29 +47,37 @@ function startProcess(order: DeployOrder): { child: ChildProcess; ended: Promise
 
 const runProcess = (order: DeployOrder): Promise<number | NodeJS.Signals> => startProcess(order).ended;
 
+/** Hosts that are deployed to: this machine, or those of a lab. */
+interface Target extends Deploys {
+  readonly manifest: Manifest;
+  readonly tool: Archive;
+  readonly variables: Readonly<Record<string, string>>;
+  inspect(): Promise<HostFacts[]>;
+}
+
 interface Given {
-  readonly machine: Machine;
+  readonly target: Target;
   readonly apps: ReadonlyMap<string, Archive>;
   order(number: number, release: string): Omit<DeployOrder, 'way' | 'killAfter'>;
 }
 
 /** With r1. */
-async function open(t: Test): Promise<Given> {
-  const machine = await openMachine(t);
+async function open(t: Test, target: Target): Promise<Given> {
   const apps = new Map([
-    ['r1', await machine.release('r1')],
-    ['r2', await machine.release('r2')],
-    ['r3', await machine.release('r3')],
+    ['r1', await target.release('r1')],
+    ['r2', await target.release('r2')],
+    ['r3', await target.release('r3')],
   ]);
-  t.equal(await machine.deploy('r1', apps.get('r1') as Archive), EXIT.done, machine.output());
+  t.equal(await target.deploy('r1', apps.get('r1') as Archive), EXIT.done, target.output());
   const folder = makeFolder(t);
+  const { manifest, tool, variables } = target;
   return {
-    machine,
+    target,
     apps,
     order: (number, release) => ({
-      root: machine.root,
-      tool: machine.tool,
-      variables: machine.variables,
+      manifest,
+      tool,
+      variables,
       deploy: `deploy-${number}`,
       release,
       app: apps.get(release) as Archive,
@@ -70,17 +86,14 @@ async function open(t: Test): Promise<Given> {
   };
 }
 
-await t.test('a deploy that is killed is known to the step, and goes on or back', async (t) => {
-  const { machine, apps, order } = await open(t);
-  const whole = order(100, 'r2');
-  t.equal(await runProcess({ ...whole, way: 'begin', killAfter: null }), EXIT.done);
-  const lines = countLines(t, machine);
+async function openMachineTarget(t: Test): Promise<Target> {
+  const machine = await openMachine(t);
+  return { ...machine, inspect: async () => [await machine.inspect()] };
+}
+
+/** Kills one deploy after the other, and goes on with them or back in turn. */
+async function killAt(t: Test, { target, apps, order }: Given, places: readonly number[]): Promise<void> {
   let from = 'r2';
-  const random = createSeededRandom(t);
-  // The last one is killed when all is committed, and goes back.
-  const places = IS_PROOF
-    ? Array.from({ length: lines - 1 }, (_, index) => [index + 1, index + 1]).flat()
-    : [...Array.from({ length: KILLS }, () => 1 + Math.floor(random() * (lines - 1))), lines - 1];
   for (const [index, killAfter] of places.entries()) {
     const to = from === 'r2' ? 'r1' : 'r2';
     const given = order(101 + index, to);
@@ -91,57 +104,96 @@ await t.test('a deploy that is killed is known to the step, and goes on or back'
     );
     const interrupted = findInterrupted(dirname(given.journal));
     t.equal(interrupted?.entries.length, killAfter);
-    t.ok(listOpenSteps(interrupted?.entries ?? []).length <= 1, 'at most one step is open');
+    const facts = await target.inspect();
+    t.ok(
+      listOpenSteps(interrupted?.entries ?? []).length <= facts.length,
+      'at most one step of a host is open',
+    );
     t.equal(
-      await machine.deploy('r9', apps.get('r1') as Archive),
+      await target.deploy('r9', apps.get('r1') as Archive),
       EXIT.refused,
-      'and nobody else has the host',
+      'and nobody else has the hosts',
     );
     const way = index % 2 === 0 ? 'resume' : 'abort';
     const code = await runProcess({ ...given, way, killAfter: null });
     t.equal(code, EXIT.done, `${way} after line ${killAfter}`);
     if (way === 'resume') from = to;
-    const facts = await machine.inspect();
-    t.match(facts, {
-      current: from,
-      lease: null,
-      readyz: { status: 'ready', release: from },
-      state: { bad: {} },
-    });
-    t.equal(facts.state.committed.at(-1)?.release, from);
+    for (const one of await target.inspect()) {
+      t.match(one, {
+        current: from,
+        lease: null,
+        readyz: { status: 'ready', release: from },
+        state: { bad: {} },
+      });
+      t.equal(one.state.committed.at(-1)?.release, from);
+    }
     t.equal(findInterrupted(dirname(given.journal)), null);
   }
+}
+
+await t.test('a deploy that is killed is known to the step, and goes on or back', async (t) => {
+  const given = await open(t, await openMachineTarget(t));
+  const whole = given.order(100, 'r2');
+  t.equal(await runProcess({ ...whole, way: 'begin', killAfter: null }), EXIT.done);
+  const lines = countLines(whole);
+  const random = createSeededRandom(t);
+  // The last one is killed when all is committed, and goes back.
+  const places = IS_PROOF
+    ? Array.from({ length: lines - 1 }, (_, index) => [index + 1, index + 1]).flat()
+    : [...Array.from({ length: KILLS }, () => 1 + Math.floor(random() * (lines - 1))), lines - 1];
+  await killAt(t, given, places);
+});
+
+await t.test('so it is over three hosts, which one deploy at a time has', async (t) => {
+  if (!isLabPossible(t)) return;
+  const fleet = await openFleet(t, { hosts: 3, deploy: { bake: QUICK_BAKE, stable_seconds: 0.1 } });
+  const given = await open(t, fleet);
+  const whole = given.order(100, 'r2');
+  const running = runProcess({ ...whole, way: 'begin', killAfter: null });
+  await until('it has begun', () => existsSync(whole.journal));
+  t.equal(await fleet.deploy('r3', given.apps.get('r3') as Archive), EXIT.refused);
+  t.match(fleet.output(), /h1: somebody@laptop is deploying \(deploy-100: roll to r2\) since \d+ s\./);
+  t.equal(await running, EXIT.done);
+  const lines = countLines(whole);
+  const random = createSeededRandom(t);
+  const places = IS_PROOF
+    ? Array.from({ length: lines - 1 }, (_, index) => index + 1)
+    : Array.from({ length: FLEET_KILLS }, () => 1 + Math.floor(random() * (lines - 1)));
+  await killAt(t, given, places);
 });
 
 await t.test('a deploy that was stopped and wakes up too late changes nothing', async (t) => {
-  const { machine, apps, order } = await open(t);
+  if (!isLabPossible(t)) return;
+  const fleet = await openFleet(t, { hosts: 3, deploy: { bake: QUICK_BAKE, stable_seconds: 0.1 } });
+  const { apps, order } = await open(t, fleet);
+  const next = apps.get('r3') as Archive;
   const random = createSeededRandom(t);
-  // From when all is rehearsed to when all is switched.
-  const killAfter = 7 + Math.floor(random() * 6);
+  // From when all is rehearsed to when the last host is switched.
+  const killAfter = 20 + Math.floor(random() * 30);
   const late = startProcess({ ...order(100, 'r2'), way: 'begin', killAfter, signal: 'SIGSTOP' });
   t.teardown(() => late.child.kill('SIGKILL'));
   await until('it is stopped', () => readState(late.child.pid as number) === 'T');
-  t.equal(
-    await machine.deploy('r3', apps.get('r3') as Archive),
-    EXIT.refused,
-    `stopped at line ${killAfter}`,
-  );
+  t.equal(await fleet.deploy('r3', next), EXIT.refused, `stopped at line ${killAfter}`);
   t.match(
-    machine.output(),
-    /somebody@laptop is deploying \(deploy-100: roll to r2\) since \d+ s\. .*free in \d+ s/,
+    fleet.output(),
+    /h1: somebody@laptop is deploying \(deploy-100: roll to r2\) since \d+ s\. .*free in \d+ s/,
   );
-  // A minute later, by the clock of the host.
-  const path = join(machine.root, 'lease.json');
-  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), untilMs: Date.now() - 1 }));
-  t.equal(await machine.deploy('r3', apps.get('r3') as Archive), EXIT.done, machine.output());
-  const { readyz } = await machine.inspect();
+  // A minute later, by the clocks of the hosts.
+  for (const host of fleet.lab.hosts) {
+    host.run(`sed -i 's/"untilMs":[0-9]*/"untilMs":1/' ${REMOTE_ROOT}/lease.json`);
+  }
+  t.equal(await fleet.deploy('r3', next), EXIT.done, fleet.output());
+  const before = await fleet.inspect();
   late.child.kill('SIGCONT');
   t.ok([EXIT.failed, EXIT.mixed].includes((await late.ended) as 1 | 3), 'it says that it failed');
-  t.match(await machine.inspect(), {
-    current: 'r3',
-    readyz: { status: 'ready', release: 'r3', pid: readyz?.pid },
-    state: { bad: {} },
-  });
+  t.match(
+    await fleet.inspect(),
+    before.map(({ readyz }) => ({
+      current: 'r3',
+      readyz: { status: 'ready', release: 'r3', pid: readyz?.pid },
+      state: { bad: {} },
+    })),
+  );
 });
 
 /** As the kernel has it; T: stopped. */
@@ -149,9 +201,7 @@ function readState(pid: number): string | undefined {
   return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.[0];
 }
 
-/** Of a deploy that nobody disturbs: begun, two for each step, ended. */
-function countLines(t: Test, machine: Machine): number {
-  const steps = (machine.output().match(/ {4}✓ local/g) ?? []).length;
-  t.ok(steps > 5);
-  return 2 + 2 * steps;
+/** Of a deploy that nobody disturbed. */
+function countLines({ journal }: Pick<DeployOrder, 'journal'>): number {
+  return readFileSync(journal, 'utf8').trimEnd().split('\n').length;
 }

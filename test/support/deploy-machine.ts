@@ -4,23 +4,25 @@ import { mkdirSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Test } from 'tap';
 import type { HostFacts } from '../../devops/host/inspect.ts';
+import { connect } from '../../devops/inventory/connect.ts';
 import { parseManifest } from '../../devops/manifest/read-manifest.ts';
+import type { Manifest } from '../../devops/manifest/schema.ts';
 import type { Archive } from '../../devops/release/archive.ts';
-import { createHostClient, type HostClient } from '../../devops/remote/host-client.ts';
-import { createLocalTransport } from '../../devops/transport/local.ts';
+import type { HostClient } from '../../devops/remote/host-client.ts';
 import { findFreePort } from '../../scripts/processes.ts';
 import { buildTestTool, createDeploys, type Deploys } from './deploys.ts';
 import { TEST_MODULES } from './lab-hosts.ts';
 import { runNode } from './run-node.ts';
 import { ADMIN_KEY, makeFolder } from './service.ts';
 
-export const MANIFEST = parseManifest(
+const MANIFEST = parseManifest(
   'provider: local\ndeploy: { stable_seconds: 0.5, load_max: 1000, bake: { seconds: 1, requests_min: 40 } }\n',
   'test.yaml',
 );
 
 export interface Machine extends Deploys {
   readonly root: string;
+  readonly manifest: Manifest;
   readonly client: HostClient;
   readonly tool: Archive;
   /** Of the service. */
@@ -33,8 +35,10 @@ export async function openMachine(t: Test): Promise<Machine> {
   const root = makeFolder(t);
   const [port, managementPort] = [await findFreePort(), await findFreePort()];
   const tool = await buildTestTool(t);
-  const client = createMachineClient(root, tool);
-  t.teardown(() => client.close());
+  const manifest: Manifest = { ...MANIFEST, root };
+  const { clients, close } = connect({ manifest, tool, variables: process.env });
+  t.teardown(close);
+  const client = clients.get('local') as HostClient;
   installTestBase(root);
   t.teardown(() =>
     runNode([resolve('node_modules/pm2/bin/pm2'), 'kill'], { ...process.env, PM2_HOME: join(root, 'pm2') }),
@@ -48,21 +52,17 @@ export async function openMachine(t: Test): Promise<Machine> {
     ADMIN_API_KEY: ADMIN_KEY,
     DATA_DIR: join(root, 'shared/data'),
   };
-  const clients = new Map([['local', client]]);
-  const deploys = await createDeploys(t, { manifest: MANIFEST, clients, variables });
+  const deploys = await createDeploys(t, { manifest, clients, variables });
   return {
     ...deploys,
     root,
+    manifest,
     client,
     tool,
     variables,
     url: `http://127.0.0.1:${port}`,
     inspect: () => client.call<HostFacts>('inspect'),
   };
-}
-
-export function createMachineClient(root: string, tool: Archive): HostClient {
-  return createHostClient({ name: 'local', root, transport: createLocalTransport(process.env), tool });
 }
 
 /** Node, PM2 and modules as this machine has them. */

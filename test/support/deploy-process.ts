@@ -1,12 +1,13 @@
 // A deploy in a process of its own, which kills or stops itself at once when its journal has so many lines. Told by a line of JSON on standard
 // input; ends with the exit code of the deploy.
 import { readFileSync } from 'node:fs';
+import { connect } from '../../devops/inventory/connect.ts';
+import type { Manifest } from '../../devops/manifest/schema.ts';
 import type { Archive } from '../../devops/release/archive.ts';
-import { createMachineClient, MANIFEST } from './deploy-machine.ts';
 import { endTestDeploy, runTestDeploy } from './deploys.ts';
 
 export interface DeployOrder {
-  readonly root: string;
+  readonly manifest: Manifest;
   readonly tool: Archive;
   readonly variables: Readonly<Record<string, string>>;
   readonly deploy: string;
@@ -21,13 +22,12 @@ export interface DeployOrder {
 }
 
 const order = JSON.parse(readFileSync(0, 'utf8')) as DeployOrder;
-const { root, tool, way, killAfter, signal = 'SIGKILL' } = order;
-const client = createMachineClient(root, tool);
+const { manifest, tool, way, killAfter, signal = 'SIGKILL' } = order;
+const { clients, close } = connect({ manifest, tool, variables: process.env });
 let lines = 0;
 const given = {
   ...order,
-  manifest: MANIFEST,
-  clients: new Map([['local', client]]),
+  clients,
   onText: (text: string) => void process.stderr.write(text),
   onLine: () => {
     lines++;
@@ -35,4 +35,4 @@ const given = {
   },
 };
 process.exitCode = await (way === 'begin' ? runTestDeploy(given) : endTestDeploy(given, way));
-await client.close();
+await close();

@@ -6,6 +6,7 @@ import type { HostFacts } from '../../devops/host/inspect.ts';
 import { connect, type Inventory } from '../../devops/inventory/connect.ts';
 import { parseManifest } from '../../devops/manifest/read-manifest.ts';
 import type { Manifest } from '../../devops/manifest/schema.ts';
+import type { Archive } from '../../devops/release/archive.ts';
 import { type Lab, manifestOf, openLab } from '../lab/lab.ts';
 import { buildTestTool, createDeploys, type Deploys } from './deploys.ts';
 import { INSTALL, LENT, REMOTE_ROOT } from './lab-hosts.ts';
@@ -27,6 +28,7 @@ export const SHORT_BAKE: Manifest['deploy']['bake'] = {
 export interface Fleet extends Deploys {
   readonly lab: Lab;
   readonly manifest: Manifest;
+  readonly tool: Archive;
   readonly inventory: Inventory;
   /** Of the service. */
   readonly variables: Readonly<Record<string, string>>;
@@ -61,7 +63,8 @@ export async function openFleet(
   const lab = await openLab({ hosts, hasDatabase, lent: LENT, defer: (work) => t.teardown(work) });
   const usual = parseManifest(manifestOf(lab), 'lab.yaml');
   const manifest = { ...usual, ...different, deploy: { ...usual.deploy, ...deploy } } as Manifest;
-  const inventory = connect({ manifest, tool: await buildTestTool(t), variables: process.env });
+  const tool = await buildTestTool(t);
+  const inventory = connect({ manifest, tool, variables: process.env });
   t.teardown(() => inventory.close());
   if (!isBare) for (const client of inventory.clients.values()) await client.run(INSTALL);
   const variables = {
@@ -77,6 +80,7 @@ export async function openFleet(
     ...deploys,
     lab,
     manifest,
+    tool,
     inventory,
     variables,
     inspect: () =>
