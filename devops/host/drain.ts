@@ -7,7 +7,7 @@ import { managementPortOf, readServiceEnvironment } from './environment.ts';
 import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
 import { parseCounters } from './measure.ts';
-import { ask, poll, type Readyz, readReadyz } from './probe.ts';
+import { ask, poll, type Readyz, readMetrics, readReadyz, requireOk } from './probe.ts';
 
 export interface Drained {
   /** False: no service answers, so there is nothing to be drained. */
@@ -72,11 +72,5 @@ function isServing({ status, reasons }: Readyz, reasonsBefore: readonly string[]
 }
 
 async function countRequests(managementPort: number): Promise<number> {
-  const answer = await ask(`http://127.0.0.1:${managementPort}/metrics`);
-  requireOk(answer);
-  return parseCounters(await answer.text(), 0).requests;
-}
-
-function requireOk({ ok, status, url }: Response): void {
-  if (!ok) throw new HostError('unhealthy', `${new URL(url).pathname} answered ${status}.`);
+  return parseCounters(await readMetrics(managementPort), 0).requests;
 }

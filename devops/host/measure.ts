@@ -2,9 +2,8 @@
 
 import { createHmac } from 'node:crypto';
 import { type Environment, managementPortOf, publicPortOf, readServiceEnvironment } from './environment.ts';
-import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
-import { ask } from './probe.ts';
+import { ask, readMetrics } from './probe.ts';
 import { SMOKE_KEY } from './smoke.ts';
 
 export interface ToMeasure {
@@ -15,8 +14,8 @@ export interface ToMeasure {
   readonly slowMs: number;
 }
 
-/** Sums since the process began, but for those of our own. */
-export interface Counters {
+/** What the service says itself: sums since the process began. */
+export interface OwnFigures {
   readonly pid: number;
   /** Of anybody but those who ask how it is. */
   readonly requests: number;
@@ -24,16 +23,19 @@ export interface Counters {
   readonly errors: number;
   readonly redirects: number;
   readonly slow: number;
-  /** Of this measurement: those of our own, and those of them that got no answer. */
+}
+
+/** Of requests of our own, in one measurement. */
+export interface Outside {
   readonly synthetic: number;
   readonly unanswered: number;
-  /** And those that took too long for who asked: what waited before the service looked at it, its own figures do not know. */
+  /** Those that took too long for who asked: what waited before the service looked at it, its own figures do not know. */
   readonly late: number;
 }
 
+export interface Counters extends OwnFigures, Outside {}
+
 const TICK_MS = 250;
-/** What the service says itself. */
-type OwnFigures = Omit<Counters, 'synthetic' | 'unanswered' | 'late'>;
 
 /** In each tick, however many people ask. */
 const SYNTHETIC_MIN = 2;
@@ -79,10 +81,7 @@ async function followOne(variables: Environment): Promise<number | null> {
 }
 
 async function readCounters(variables: Environment, slowMs: number): Promise<OwnFigures> {
-  const url = `http://127.0.0.1:${managementPortOf(variables)}/metrics`;
-  const answer = await ask(url);
-  if (!answer.ok) throw new HostError('unhealthy', `/metrics answered ${answer.status}.`);
-  return parseCounters(await answer.text(), slowMs);
+  return parseCounters(await readMetrics(managementPortOf(variables)), slowMs);
 }
 
 /** Of Prometheus text. */
@@ -116,9 +115,8 @@ export interface Figures {
 
 /** Null: nobody answers. */
 export async function readFigures(layout: Layout): Promise<Figures | null> {
-  const port = managementPortOf(readServiceEnvironment(layout));
-  const answer = await ask(`http://127.0.0.1:${port}/metrics`).catch(() => null);
-  return answer?.ok ? parseFigures(await answer.text()) : null;
+  const text = await readMetrics(managementPortOf(readServiceEnvironment(layout))).catch(() => null);
+  return text === null ? null : parseFigures(text);
 }
 
 /** Of Prometheus text. */

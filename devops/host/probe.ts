@@ -23,6 +23,17 @@ export async function readReadyz(managementPort: number): Promise<Readyz | null>
   }
 }
 
+/** Prometheus text. Rejects with HostError `unhealthy`. */
+export async function readMetrics(managementPort: number): Promise<string> {
+  const answer = await ask(`http://127.0.0.1:${managementPort}/metrics`);
+  requireOk(answer);
+  return answer.text();
+}
+
+export function requireOk({ ok, status, url }: Response): void {
+  if (!ok) throw new HostError('unhealthy', `${new URL(url).pathname} answered ${status}.`);
+}
+
 /** Rejects with HostError `unhealthy` where there is no answer in time. */
 export async function ask(url: string, init: RequestInit = {}): Promise<Response> {
   const headers = { connection: 'close', ...(init.headers as Record<string, string>) };

@@ -4,6 +4,7 @@ import type { Entry } from '../audit/journal.ts';
 import { HostFailure } from '../remote/host-client.ts';
 import type { HostCheck, VariableChange } from '../roll/check.ts';
 import type { EngineEvent, StepFailure } from '../roll/engine.ts';
+import type { Followed } from '../roll/follow.ts';
 import type { Plan, Step } from '../roll/plan.ts';
 
 export interface Reporter {
@@ -186,6 +187,10 @@ function describe(evidence: unknown): string {
   const { verdict, requests, synthetic, errors, slow } = evidence as Record<string, unknown>;
   if (typeof verdict === 'string')
     return `  ${requests} requests (${synthetic} our own), ${errors} failed, ${slow} slow`;
+  const { link, through } = evidence as { link?: string | null; through?: Followed | null };
+  if (typeof link === 'string') {
+    return through ? `  ${link} followed in ${through.ms} ms` : `  ${link} cannot be followed from here`;
+  }
   const { rehearsed, isMigrated } = evidence as Record<string, unknown>;
   if (isMigrated === false) return '  nothing to migrate';
   if (Array.isArray(rehearsed)) {

@@ -1,11 +1,10 @@
 /** What policies are asked with (policies/facts.cedarschema), of what is known of a host, a release and an environment. */
 
 import type { HostFacts } from '../host/inspect.ts';
-import type { Counters } from '../host/measure.ts';
 import type { Manifest, Window } from '../manifest/schema.ts';
 import type { ReleaseIdentity } from '../release/build-release.ts';
 import { compareVersions } from '../release/needs.ts';
-import type { Verdict } from '../roll/verdict.ts';
+import type { Baked } from '../roll/verdict.ts';
 import type { Facts } from './decide.ts';
 
 export interface BeginFacts {
@@ -71,10 +70,6 @@ export function factsToSwitch({ environment, hosts, variables, rollback }: Switc
     environment: { name: environment, hosts, shares_database: variables.DATABASE_URL !== undefined },
     rollback: { is_needed: rollback.isNeeded, is_ready: rollback.isReady, is_waived: rollback.isWaived },
   };
-}
-
-export interface Baked extends Omit<Counters, 'pid'> {
-  readonly verdict: Verdict;
 }
 
 export function factsToPromote({

@@ -6,17 +6,19 @@ import type { Drained } from '../host/drain.ts';
 import type { HostFacts } from '../host/inspect.ts';
 import type { Counters, ToMeasure } from '../host/measure.ts';
 import type { Rehearsal } from '../host/shadow.ts';
+import type { Smoke } from '../host/smoke.ts';
 import type { Proof } from '../host/switch.ts';
 import type { Manifest } from '../manifest/schema.ts';
 import type { Facts, Gate, Policies } from '../policy/decide.ts';
-import { type Baked, factsToBegin, factsToPromote, factsToSwitch } from '../policy/facts.ts';
+import { factsToBegin, factsToPromote, factsToSwitch } from '../policy/facts.ts';
 import type { Archive } from '../release/archive.ts';
 import type { Release, ReleaseIdentity } from '../release/build-release.ts';
 import { type HostClient, HostFailure } from '../remote/host-client.ts';
+import { followAgain } from './follow.ts';
 import type { Action, Step } from './plan.ts';
 import { type DeployRecord, readEvidence } from './record.ts';
 import { BALANCER_MS, isServing } from './serving.ts';
-import { judge, type Verdict, worst } from './verdict.ts';
+import { addOutside, judgeBake, NOTHING_OUTSIDE, type Seen } from './verdict.ts';
 
 export interface ActionDeps {
   readonly deploy: string;
@@ -35,6 +37,7 @@ export interface ActionDeps {
   readonly isRollbackWaived: boolean;
   readonly policies: Pick<Policies, 'decide'>;
   readonly clients: ReadonlyMap<string, HostClient>;
+  readonly wasFollowed: DeployRecord['wasFollowed'];
   /** Each host before this deploy. */
   readonly before: DeployRecord['before'];
   readonly journal: Pick<Journal, 'append' | 'entries'>;
@@ -51,13 +54,11 @@ const ASK_AGAIN_MS = 200;
 const BAKES_MAX = 3;
 /** Of a bake, until somebody looks at what there is. */
 const PORTION_MS = 5000;
-/** What P99 says. */
-const SLOW_SHARE_MAX = 0.01;
 const MB = 1024 * 1024;
 
 export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown> {
   const { deploy, nonce, holder, manifest, release, clients, before, journal, floor, variables } = deps;
-  const { policies, isRollbackWaived } = deps;
+  const { policies, isRollbackWaived, wasFollowed } = deps;
   const reasonsBefore = (host: string): readonly string[] => before[host]?.reasons ?? [];
 
   /** Throws HostFailure `refused`, or `held` for a person to decide, with what the policies say. */
@@ -104,29 +105,19 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     // Its link is what our own requests follow.
     await client.call('smoke', {});
     const first = await client.call<Counters>('measure', toMeasure(0, 0));
-    let baked: Baked = {
-      ...first,
-      requests: 0,
-      synthetic: 0,
-      errors: 0,
-      redirects: 0,
-      slow: 0,
-      late: 0,
-      verdict: 'inconclusive',
-    };
+    let seen: Seen = { first, now: first, outside: NOTHING_OUTSIDE };
+    let baked = judgeBake(seen, manifest.deploy.bake);
     for (let time = 0; time < BAKES_MAX && baked.verdict === 'inconclusive'; time++) {
-      for (let leftMs = seconds * 1000; leftMs > 0; leftMs -= PORTION_MS) {
+      for (let leftMs = seconds * 1000; leftMs > 0 && baked.verdict !== 'fail'; leftMs -= PORTION_MS) {
         const forMs = Math.min(leftMs, PORTION_MS);
-        const now = await client.call<Counters>(
-          'measure',
-          toMeasure(forMs, (requests_min * forMs) / (seconds * 1000)),
-        );
+        const asked = toMeasure(forMs, (requests_min * forMs) / (seconds * 1000));
+        const now = await client.call<Counters>('measure', asked);
         if (now.pid !== first.pid) {
           const message = `The process ${first.pid} is gone, and ${now.pid} is in its place: it ended while it was looked at.`;
           throw new HostFailure(client.name, { code: 'unhealthy', message, evidence: [] });
         }
-        baked = add(baked, { first, now });
-        if (baked.verdict === 'fail') break;
+        seen = { first, now, outside: addOutside(seen.outside, now) };
+        baked = judgeBake(seen, manifest.deploy.bake);
       }
     }
     obey(client, 'promote', factsToPromote({ ...deps, hosts: clients.size, baked }));
@@ -135,34 +126,6 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
 
   function toMeasure(forMs: number, requestsMin: number): ToMeasure {
     return { forMs, requestsMin, slowMs: manifest.deploy.bake.p99_ms };
-  }
-
-  /** What came in since the beginning of the bake. */
-  function add(before: Baked, { first, now }: { readonly first: Counters; readonly now: Counters }): Baked {
-    const { requests_min, error_rate_max: shareMax } = manifest.deploy.bake;
-    const unanswered = before.unanswered + now.unanswered;
-    const late = before.late + now.late;
-    const synthetic = before.synthetic + now.synthetic;
-    const requests = now.requests - first.requests + unanswered;
-    const errors = now.errors - first.errors + unanswered;
-    const [redirects, slow] = [now.redirects - first.redirects, now.slow - first.slow];
-    const enough: Verdict = requests < requests_min ? 'inconclusive' : 'pass';
-    const verdict = worst([
-      enough,
-      judge({ requests, bad: errors, shareMax }),
-      judge({ requests: redirects, bad: slow, shareMax: SLOW_SHARE_MAX }),
-      judge({ requests: synthetic, bad: late, shareMax: SLOW_SHARE_MAX }),
-    ]);
-    return {
-      requests,
-      errors,
-      redirects,
-      slow,
-      unanswered,
-      late,
-      synthetic,
-      verdict,
-    };
   }
 
   async function upload(client: HostClient): Promise<unknown> {
@@ -247,7 +210,12 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     withdraw: (client) => client.call('withdraw', { deploy }),
     mark_bad: (client, step) =>
       client.call('bad', { release: step.release, reason: `deploy ${deploy} was undone` }),
-    smoke: (client) => client.call('smoke', {}),
+    async smoke(client) {
+      const smoked = await client.call<Smoke>('smoke', {});
+      const { link } = smoked;
+      const { name: host } = client;
+      return { ...smoked, through: link === null ? null : await followAgain(link, { host, wasFollowed }) };
+    },
     commit: (client, step) => client.call('commit', { release: step.release, deploy }),
     prune: (client) => client.call('prune'),
   };

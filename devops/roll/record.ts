@@ -19,6 +19,8 @@ export interface DeployRecord {
   readonly ranInStaging: boolean;
   readonly isRollbackWaived: boolean;
   readonly plan: Plan;
+  /** Whether the link of the smoke test could be followed from here, through whatever stands in front. */
+  readonly wasFollowed: boolean;
   /** Each host before it. */
   readonly before: Readonly<Record<string, HostBefore>>;
 }

@@ -3,6 +3,9 @@
  * chance has its say: bad beyond what chance explains fails, and what is neither well nor clearly bad is doubtful.
  */
 
+import type { Counters, Outside, OwnFigures } from '../host/measure.ts';
+import type { Manifest } from '../manifest/schema.ts';
+
 export interface Judged {
   readonly requests: number;
   readonly bad: number;
@@ -21,8 +24,50 @@ export function judge({ requests, bad, shareMax }: Judged): Verdict {
 }
 
 /** The worst one counts. */
-export function worst(verdicts: readonly Verdict[]): Verdict {
+function worst(verdicts: readonly Verdict[]): Verdict {
   return (['fail', 'inconclusive'] as const).find((verdict) => verdicts.includes(verdict)) ?? 'pass';
+}
+
+/** Of a process since it was looked at first. */
+export interface Seen {
+  readonly first: OwnFigures;
+  readonly now: OwnFigures;
+  readonly outside: Outside;
+}
+
+/** Counts of that time, and what they come to. */
+export interface Baked extends Omit<Counters, 'pid'> {
+  readonly verdict: Verdict;
+}
+
+export const NOTHING_OUTSIDE: Outside = { synthetic: 0, unanswered: 0, late: 0 };
+/** What P99 says. */
+const SLOW_SHARE_MAX = 0.01;
+
+export function addOutside(before: Outside, { synthetic, unanswered, late }: Outside): Outside {
+  return {
+    synthetic: before.synthetic + synthetic,
+    unanswered: before.unanswered + unanswered,
+    late: before.late + late,
+  };
+}
+
+/** A request of our own that got no answer is one that failed. */
+export function judgeBake(
+  { first, now, outside }: Seen,
+  { requests_min, error_rate_max }: Pick<Manifest['deploy']['bake'], 'requests_min' | 'error_rate_max'>,
+): Baked {
+  const { synthetic, unanswered, late } = outside;
+  const requests = now.requests - first.requests + unanswered;
+  const errors = now.errors - first.errors + unanswered;
+  const [redirects, slow] = [now.redirects - first.redirects, now.slow - first.slow];
+  const verdict = worst([
+    requests === 0 || requests < requests_min ? 'inconclusive' : 'pass',
+    judge({ requests, bad: errors, shareMax: error_rate_max }),
+    judge({ requests: redirects, bad: slow, shareMax: SLOW_SHARE_MAX }),
+    judge({ requests: synthetic, bad: late, shareMax: SLOW_SHARE_MAX }),
+  ]);
+  return { requests, errors, redirects, slow, synthetic, unanswered, late, verdict };
 }
 
 /** That so many or more are bad where each is with the chance `shareMax`: the upper tail of the binomial distribution. */
