@@ -58,7 +58,13 @@ async function main(): Promise<number> {
   const isLive = process.stdout.isTTY === true;
   const reporter = options.json
     ? createJsonReporter({ write, nowMs: Date.now })
-    : createTextReporter({ write, nowMs: Date.now, environment, isLive });
+    : createTextReporter({
+        write,
+        nowMs: Date.now,
+        environment,
+        isLive,
+        isColored: isLive && !process.env.NO_COLOR,
+      });
   setInterval(() => reporter.tick(), isLive ? LIVE_EVERY_MS : TICK_EVERY_MS).unref();
   const tool = await buildTool(CACHE, HOST_PROGRAM);
   const { root, clients, close } = connect({ manifest, except, tool, variables: process.env });

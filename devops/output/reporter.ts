@@ -1,11 +1,13 @@
 /** What a deploy shows of itself: to people as lines with the time since its beginning, to programs as JSON. */
 
+import { styleText } from 'node:util';
 import type { Entry } from '../audit/journal.ts';
 import { HostFailure } from '../remote/host-client.ts';
 import type { HostCheck, VariableChange } from '../roll/check.ts';
 import type { EngineEvent, StepFailure } from '../roll/engine.ts';
 import type { Followed } from '../roll/follow.ts';
-import type { Plan, Step } from '../roll/plan.ts';
+import type { Plan, PlannedHost, Step } from '../roll/plan.ts';
+import { recordOf } from '../roll/record.ts';
 
 export interface Reporter {
   note(text: string): void;
@@ -34,16 +36,26 @@ export interface TextReporterOptions {
   readonly environment: string;
   /** Whether what is under way is shown in a last line that is written anew; else a line says so after 20 s of silence. */
   readonly isLive?: boolean;
+  /** Whether marks have colours. */
+  readonly isColored?: boolean;
 }
 
 const SILENT_MS = 20_000;
 const CLEAR_LINE = '\r\x1b[K';
+const COLORS = { '✓': 'green', '✗': 'red', '↺': 'yellow' } as const;
+
+function paint(text: string): string {
+  return text.replace(/[✓✗↺]/g, (mark) =>
+    styleText(COLORS[mark as keyof typeof COLORS], mark, { validateStream: false }),
+  );
+}
 
 export function createTextReporter({
   write: print,
   nowMs,
   environment,
   isLive = false,
+  isColored = false,
 }: TextReporterOptions): Reporter {
   const startedAtMs = nowMs();
   /** What is under way, and since when. */
@@ -51,7 +63,7 @@ export function createTextReporter({
   let isLineShown = false;
   let saidAtMs = startedAtMs;
   const write = (text: string): void => {
-    print(isLineShown ? `${CLEAR_LINE}${text}` : text);
+    print(`${isLineShown ? CLEAR_LINE : ''}${isColored ? paint(text) : text}`);
     isLineShown = false;
     saidAtMs = nowMs();
   };
@@ -68,12 +80,13 @@ export function createTextReporter({
 
   return {
     note: say,
-    plan({ hosts, release }) {
+    plan({ hosts, release, floor }) {
       const width = Math.max(4, ...hosts.map(({ name }) => name.length));
       write(`\n${'host'.padEnd(width)}  batch  now → next\n`);
       for (const { name, from, batch } of hosts) {
         write(`${name.padEnd(width)}  ${String(batch).padStart(5)}  ${from ?? 'nothing'} → ${release}\n`);
       }
+      if (hosts.length > 1) write(`Never fewer than ${floor} of ${hosts.length} are ready.\n`);
       write('\n');
     },
     checked({ stages }, checks) {
@@ -139,22 +152,47 @@ export function createTextReporter({
       ),
     recap({ hosts, release }, entries) {
       write('\n');
-      let link: unknown = null;
-      for (const { name, from } of hosts) {
-        const of = (action: string) =>
-          entries.find(({ type, step }) => type === 'done' && step === `${action} ${name} ${release}`)
-            ?.detail as { ms: number; evidence: Record<string, unknown> } | undefined;
-        const proof = of('prove')?.evidence ?? {};
-        link ??= of('smoke')?.evidence.link;
-        write(
-          `${name}  ${from ?? 'nothing'} → ${release}  pid ${proof.oldPid ?? '–'} → ${proof.pid}  ready ${proof.readyMs} ms  ✓\n`,
-        );
-      }
+      for (const host of hosts) write(`${describeHost(host, entries)}  ✓\n`);
       write('\n');
-      if (typeof link === 'string') write(`serves    ${link}\n`);
-      write(`release   ${release}\nrollback  npm run rollback -- --env ${environment}\n`);
+      const link = hosts.map(({ name }) => doneOf(entries, `smoke ${name} ${release}`)?.evidence?.link)[0];
+      const { deploy, holder } = recordOf(entries) ?? {};
+      const rows: readonly (readonly [name: string, text: unknown])[] = [
+        ['serves', link],
+        ['release', release],
+        ['by', holder],
+        ['audit', `npm run audit -- --env ${environment}  (${deploy})`],
+        ['rollback', `npm run rollback -- --env ${environment}`],
+      ];
+      for (const [name, text] of rows) if (typeof text === 'string') write(`${name.padEnd(8)}  ${text}\n`);
     },
   };
+}
+
+interface Done {
+  readonly ms: number;
+  readonly evidence: Record<string, unknown> | null;
+}
+
+function doneOf(entries: readonly Entry[], step: string): Done | undefined {
+  return entries.findLast((entry) => entry.type === 'done' && entry.step === step)?.detail as
+    | Done
+    | undefined;
+}
+
+/** The evidence that it is well, in a line. */
+function describeHost({ name, from, to }: PlannedHost, entries: readonly Entry[]): string {
+  const of = (action: string): Done | undefined => doneOf(entries, `${action} ${name} ${to}`);
+  const { oldPid, pid, readyMs } = of('prove')?.evidence ?? {};
+  const drain = of('drain');
+  const baked = of('bake')?.evidence;
+  return [
+    name,
+    `${from ?? 'nothing'} → ${to}`,
+    ...(drain?.evidence?.isDrained === true ? [`drain ${(drain.ms / 1000).toFixed(1)} s`] : []),
+    `pid ${oldPid ?? '–'} → ${pid}`,
+    `ready ${readyMs} ms`,
+    ...(baked ? [`${baked.errors} of ${baked.requests} requests failed`] : []),
+  ].join('  ');
 }
 
 function describeCheck({ host, changes, decision }: HostCheck): string[] {

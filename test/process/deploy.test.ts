@@ -25,7 +25,10 @@ await t.test('a machine gets its first release, then others, and keeps what work
     readyz: { status: 'ready', release: 'r1', nonce: 'nonce-of-deploy-1' },
     state: { committed: [{ release: 'r1', deploy: 'deploy-1' }] },
   });
-  t.match(lab.output(), /local {2}nothing → r1 {2}pid – → \d+ {2}ready \d+ ms {2}✓/);
+  t.match(
+    lab.output(),
+    /local {2}nothing → r1 {2}pid – → \d+ {2}ready \d+ ms {2}0 of \d+ requests failed {2}✓/,
+  );
   t.match(lab.output(), /serves {4}http:\/\/sho\.rt\/fleetlink-smoke/);
 
   const loaded = { connections: 20, keys: ['fleetlink-smoke'], reconnects: true, restMs: 20 };

@@ -1,5 +1,6 @@
 // What a deploy shows of itself.
 import t from 'tap';
+import type { Entry } from '../../../devops/audit/journal.ts';
 import { createJsonReporter } from '../../../devops/output/json-reporter.ts';
 import { createTextReporter } from '../../../devops/output/reporter.ts';
 import { HostFailure } from '../../../devops/remote/host-client.ts';
@@ -97,4 +98,62 @@ t.test('a check says what would be changed, and what forbids it', async (t) => {
     text(),
     '✗ h1  refused: It is full. (policy disk)\n  h1  + A=1\n  h1  - B\n  h1  ~ C  1 → 2\n\n\nNothing was changed.\n',
   );
+});
+
+t.test('at the end each host has its evidence in a line, and what to do next is said', async (t) => {
+  const { reporter, text } = start(false);
+  const step = (action: string, host: string) => `${action} ${host} r2`;
+  const done = (id: string, evidence: object, ms = 0) => ({
+    type: 'done',
+    step: id,
+    detail: { ms, evidence },
+  });
+  const entries = [
+    { type: 'begun', detail: { deploy: 'd1', holder: 'me@here' } },
+    done(step('drain', 'h1'), { isDrained: true, quietMs: 3 }, 400),
+    done(step('prove', 'h1'), { oldPid: 1, pid: 2, readyMs: 30 }),
+    done(step('bake', 'h1'), { errors: 0, requests: 120 }),
+    done(step('prove', 'h2'), { oldPid: null, pid: 3, readyMs: 40 }),
+    done(step('smoke', 'h1'), { link: 'https://sho.rt/x' }),
+  ] as unknown as Entry[];
+  const host = { to: 'r2', back: null, batch: 1 };
+  const hosts = [
+    { ...host, name: 'h1', from: 'r1' },
+    { ...host, name: 'h2', from: null },
+  ];
+  reporter.recap({ release: 'r2', hosts, floor: 1, stages: [] }, entries);
+  t.equal(
+    text(),
+    `
+h1  r1 → r2  drain 0.4 s  pid 1 → 2  ready 30 ms  0 of 120 requests failed  ✓
+h2  nothing → r2  pid – → 3  ready 40 ms  ✓
+
+serves    https://sho.rt/x
+release   r2
+by        me@here
+audit     npm run audit -- --env staging  (d1)
+rollback  npm run rollback -- --env staging
+`,
+  );
+});
+
+t.test('a plan says what stays ready, and marks have colours where they are wanted', async (t) => {
+  let text = '';
+  const reporter = createTextReporter({
+    write: (more) => {
+      text += more;
+    },
+    nowMs: () => 0,
+    environment: 'staging',
+    isColored: true,
+  });
+  const host = { from: 'r1', to: 'r2', back: 'r1' };
+  const hosts = [
+    { ...host, name: 'h1', batch: 1 },
+    { ...host, name: 'h2', batch: 2 },
+  ];
+  reporter.plan({ release: 'r2', hosts, floor: 1, stages: [] });
+  t.match(text, /h2 {8}2 {2}r1 → r2\nNever fewer than 1 of 2 are ready\.\n\n$/);
+  reporter.event({ type: 'done', step: STEP, evidence: null, ms: 0 });
+  t.match(text, '\x1b[32m✓\x1b[39m h1  switch');
 });
