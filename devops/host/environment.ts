@@ -19,11 +19,9 @@ export function readServiceEnvironment(layout: Layout): Environment {
 
 /** What was there before is kept for an undo of `deploy`, however often it is written. */
 export function writeServiceEnvironment(layout: Layout, { deploy, variables }: Configuration): void {
-  const kept = `${layout.serviceEnv}.before`;
-  const before: Kept | null = readJson<Kept>(kept);
-  if (before?.deploy !== deploy) {
-    writeAtomically(kept, JSON.stringify({ deploy, text: readText(layout.serviceEnv) }), PRIVATE);
-  }
+  const before = readKept(layout);
+  const text = before?.deploy === deploy ? before.text : readText(layout.serviceEnv);
+  keep(layout, { deploy, text, failed: null });
   const { SYNTHETIC_SECRET = readServiceEnvironment(layout).SYNTHETIC_SECRET ?? makeSecret() } = variables;
   writeAtomically(layout.serviceEnv, render({ SYNTHETIC_SECRET, ...variables }), PRIVATE);
 }
@@ -33,10 +31,20 @@ function makeSecret(): string {
   return randomBytes(32).toString('hex');
 }
 
-/** Null: it was not there. */
 interface Kept {
   readonly deploy: string;
+  /** Null: it was not there. */
   readonly text: string | null;
+  /** The release that did not take over here, so that these are the variables again. */
+  readonly failed: string | null;
+}
+
+function readKept(layout: Layout): Kept | null {
+  return readJson<Kept>(`${layout.serviceEnv}.before`);
+}
+
+function keep(layout: Layout, kept: Kept): void {
+  writeAtomically(`${layout.serviceEnv}.before`, JSON.stringify(kept), PRIVATE);
 }
 
 export interface Configuration {
@@ -44,11 +52,22 @@ export interface Configuration {
   readonly variables: Environment;
 }
 
-/** As before `deploy`; nothing where that has changed nothing. */
-export function restoreServiceEnvironment(layout: Layout, deploy: string): void {
-  const before = readJson<Kept>(`${layout.serviceEnv}.before`);
+/** As before `deploy`; nothing where that has changed nothing. `failed`: the release that made it necessary. */
+export function restoreServiceEnvironment(
+  layout: Layout,
+  deploy: string,
+  failed: string | null = null,
+): void {
+  const before = readKept(layout);
   if (before?.deploy !== deploy || before.text === null) return;
+  if (failed !== null) keep(layout, { ...before, failed });
   writeAtomically(layout.serviceEnv, before.text, PRIVATE);
+}
+
+/** The release of `deploy` that did not take over here since its variables were written; null: none. */
+export function readFailed(layout: Layout, deploy: string): string | null {
+  const before = readKept(layout);
+  return before?.deploy === deploy ? before.failed : null;
 }
 
 /** Who started what runs: /readyz echoes it. */

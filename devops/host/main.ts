@@ -69,7 +69,6 @@ const LEASED: Readonly<Record<string, Verb>> = {
   receive: (layout, layer: IncomingLayer, body) => receiveLayer(layout, layer, body),
   assemble: (layout, parts: ReleaseParts) => assembleRelease(layout, parts),
   rehearse: (layout, asked: ToRehearse) => rehearse(layout, asked),
-  prove: (layout, asked: ProofOptions) => prove(layout, asked),
   smoke: (layout) => smoke(layout),
   measure: (layout, asked: ToMeasure) => measure(layout, asked),
   journal: (layout, journal: { deploy: string; text: string }) => keepJournal(layout, journal),
@@ -84,6 +83,8 @@ const LOCKED: Readonly<Record<string, Verb>> = {
   drain: (layout, asked: { withinMs: number }) => drain(layout, asked),
   undrain: (layout, asked: { reasonsBefore: string[] }) => endDrain(layout, asked),
   switch: (layout, asked: Switch) => switchTo(layout, asked),
+  // It ends processes that PM2 forgot.
+  prove: (layout, asked: ProofOptions) => prove(layout, asked),
   remove: (layout) => remove(layout),
   stop: (layout) => endPm2(layout),
   commit: (layout, committed: { release: string; deploy: string }) =>

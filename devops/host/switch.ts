@@ -3,6 +3,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import {
   managementPortOf,
+  readFailed,
   readServiceEnvironment,
   restoreServiceEnvironment,
   writeDeployEnvironment,
@@ -70,6 +71,9 @@ export async function switchTo(
 ): Promise<Switched> {
   if (!existsSync(layout.release(release)))
     throw new HostError('missing', `Release ${release} is not on this host.`);
+  // Asked again by one whose connection broke: its variables are gone.
+  if (readFailed(layout, deploy) === release)
+    throw new HostError('unhealthy', `${release} did not take over here before.`, readTail(layout));
   const before = await readService(layout);
   const from = readCurrent(layout);
   pointTo(layout, { release, nonce });
@@ -80,7 +84,7 @@ export async function switchTo(
     if (!isReplaced || failure !== null) return;
     failure = findFailure(replacement);
     if (failure === null) return;
-    restoreServiceEnvironment(layout, deploy);
+    restoreServiceEnvironment(layout, deploy, release);
     pointTo(layout, { release: from, nonce });
     const { now } = replacement;
     if (now.pid !== 0 && now.pid !== replacement.before.pid && isRunning(now.pid))
