@@ -19,6 +19,7 @@ import type { Archive } from '../devops/release/archive.ts';
 import {
   buildRelease,
   findRelease,
+  identify,
   type Release,
   type ReleaseIdentity,
 } from '../devops/release/build-release.ts';
@@ -121,7 +122,7 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
     base: options.check ? null : (built?.base ?? null),
     onNote: reporter.note,
   });
-  const release = built ?? toRelease(options.to ?? findRollbackTarget([...facts.values()]));
+  const release = built ?? identify(options.to ?? findRollbackTarget([...facts.values()]), TARGET);
   const { id, platform, arch, isDirty } = release;
   const plan = planFor({
     manifest,
@@ -239,11 +240,6 @@ async function buildUnlessInterrupted(
     if (isInterrupted()) return 'interrupted';
     throw error;
   }
-}
-
-/** One that hosts have; what it was built of is in its name. */
-function toRelease(id: string) {
-  return { ...TARGET, id, isDirty: id.includes('-dirty-') };
 }
 
 /** Whether every host of another environment has committed the release; false where none is named. */

@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { type Decision, type Facts, loadPolicies } from '../devops/policy/decide.ts';
 import { type BeginFacts, factsToBegin } from '../devops/policy/facts.ts';
+import { identify } from '../devops/release/build-release.ts';
 import type { HostClient } from '../devops/remote/host-client.ts';
 import { EXIT } from '../devops/roll/deploy.ts';
 import { survey } from '../devops/roll/survey.ts';
@@ -37,7 +38,7 @@ function factsNow(
   const id = values.release ?? given.host.current ?? 'nothing';
   return factsToBegin({
     ...given,
-    release: { id, platform: process.platform, arch: process.arch, isDirty: id.includes('-dirty-') },
+    release: identify(id, process),
     isRollback: false,
     ranInStaging: false,
     variables: knownVariables(given.manifest),

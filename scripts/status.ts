@@ -5,6 +5,7 @@ import type { HostFacts } from '../devops/host/inspect.ts';
 import type { Figures } from '../devops/host/measure.ts';
 import { loadPolicies } from '../devops/policy/decide.ts';
 import { factsToBegin } from '../devops/policy/facts.ts';
+import { identify } from '../devops/release/build-release.ts';
 import type { HostClient } from '../devops/remote/host-client.ts';
 import { EXIT } from '../devops/roll/deploy.ts';
 import { ratesOf } from '../devops/roll/rates.ts';
@@ -93,7 +94,7 @@ await withEnvironment(values.env, {}, async ({ name: environment, manifest, clie
         hosts: clients.size,
         host: facts,
         takenPorts: [],
-        release: { id, platform: facts.platform, arch: facts.arch, isDirty: id.includes('-dirty-') },
+        release: identify(id, facts),
         isRollback: false,
         ranInStaging: true,
         variables: knownVariables(manifest),

@@ -90,6 +90,8 @@ function pathOf(cache: string, id: string): string {
   return join(cache, 'releases', `${id}.json`);
 }
 
+const DIRTY = '-dirty-';
+
 function nameRelease({
   commit,
   committedAtMs,
@@ -101,7 +103,12 @@ function nameRelease({
 }): string {
   const at = new Date(committedAtMs).toISOString().replace(/[-:]/g, '').slice(0, 15);
   const id = `${at}-${commit.slice(0, 8)}`;
-  return content === null ? id : `${id}-dirty-${hashOf(content)}`;
+  return content === null ? id : `${id}${DIRTY}${hashOf(content)}`;
+}
+
+/** What the name of a release says of it. */
+export function identify(id: string, { platform, arch }: Target): ReleaseIdentity {
+  return { id, platform, arch, isDirty: id.includes(DIRTY) };
 }
 
 /** What a release takes of the sources, beside what is compiled. */
