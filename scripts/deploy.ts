@@ -235,6 +235,7 @@ async function buildUnlessInterrupted(
 ): Promise<Release | 'interrupted'> {
   try {
     const built = await build(options, reporter);
+    reporter.preparing(null);
     return isInterrupted() ? 'interrupted' : built;
   } catch (error) {
     if (isInterrupted()) return 'interrupted';
@@ -281,7 +282,7 @@ function build(
     allowDirty,
     variables: process.env,
     node: process.execPath,
-    onStep: (step) => reporter.note(`build  ${step}`),
+    onStep: (step) => reporter.preparing(`build  ${step}`),
   });
 }
 

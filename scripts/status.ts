@@ -72,7 +72,7 @@ await withEnvironment(values.env, {}, async ({ name: environment, manifest, clie
       const figures = await client.call<Figures | null>('figures');
       const row = {
         ...toRow(client.name, facts),
-        ...describeRates(figures, before.get(client.name) ?? null),
+        ...(figures !== null && describeRates(figures, before.get(client.name) ?? null)),
       };
       if (figures !== null) before.set(client.name, figures);
       return { ...row, policy: judge(client.name, facts) };
@@ -132,11 +132,7 @@ function toRow(host: string, facts: HostFacts): Row {
   };
 }
 
-function describeRates(
-  now: Figures | null,
-  before: Figures | null,
-): Pick<Row, 'requests' | 'errors' | 'p99'> {
-  if (now === null) return NOTHING;
+function describeRates(now: Figures, before: Figures | null): Pick<Row, 'requests' | 'errors' | 'p99'> {
   const { requests, errorShare, p99Ms } = ratesOf(now, before);
   return {
     requests,

@@ -14,6 +14,9 @@ export function createJsonReporter({ write, nowMs }: JsonReporterOptions): Repor
     write(`${JSON.stringify({ at: new Date(nowMs()).toISOString(), type, ...rest })}\n`);
   return {
     note: (text) => say('note', { text }),
+    preparing(what) {
+      if (what !== null) say('preparing', { what });
+    },
     plan: (plan) => say('plan', { plan }),
     checked: (_, hosts) => say('checked', { hosts }),
     event(event) {

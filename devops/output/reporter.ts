@@ -11,6 +11,8 @@ import { recordOf } from '../roll/record.ts';
 
 export interface Reporter {
   note(text: string): void;
+  /** Before there are steps: what takes its time now; null: that is over. */
+  preparing(what: string | null): void;
   plan(plan: Plan): void;
   /** What would be done, and is not. */
   checked(plan: Plan, checks: readonly HostCheck[]): void;
@@ -60,6 +62,7 @@ export function createTextReporter({
   const startedAtMs = nowMs();
   /** What is under way, and since when. */
   const running = new Map<string, { readonly step: Step; readonly sinceMs: number }>();
+  let prepared: { readonly what: string; readonly sinceMs: number } | null = null;
   let isLineShown = false;
   let saidAtMs = startedAtMs;
   const write = (text: string): void => {
@@ -74,12 +77,19 @@ export function createTextReporter({
   const say = (text: string): void => write(`${now()}  ${text}\n`);
   const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
   const describeRunning = (): string =>
-    [...running.values()]
-      .map(({ step, sinceMs }) => `${step.host} ${step.action} ${Math.round((nowMs() - sinceMs) / 1000)} s`)
+    [
+      ...(prepared === null ? [] : [prepared]),
+      ...[...running.values()].map(({ step, sinceMs }) => ({ what: `${step.host} ${step.action}`, sinceMs })),
+    ]
+      .map(({ what, sinceMs }) => `${what} ${Math.round((nowMs() - sinceMs) / 1000)} s`)
       .join(', ');
 
   return {
     note: say,
+    preparing(what) {
+      prepared = what === null ? null : { what, sinceMs: nowMs() };
+      if (what !== null) say(what);
+    },
     plan({ hosts, release, floor }) {
       const width = Math.max(4, ...hosts.map(({ name }) => name.length));
       write(`\n${'host'.padEnd(width)}  batch  now → next\n`);
@@ -100,7 +110,7 @@ export function createTextReporter({
       write('\nNothing was changed.\n');
     },
     tick() {
-      if (running.size === 0) return;
+      if (running.size === 0 && prepared === null) return;
       if (isLive) {
         print(`${isLineShown ? CLEAR_LINE : ''}${now()}  … ${describeRunning()}`);
         isLineShown = true;

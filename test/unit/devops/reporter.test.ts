@@ -47,6 +47,17 @@ t.test('after 20 s of silence it says what it waits for', async (t) => {
   t.match(text(), /✓ h1 {2}switch {2}22\.0 s\n$/, 'and nothing where nothing is under way');
 });
 
+t.test('so it is while something is built', async (t) => {
+  const { reporter, text, wait } = start(false);
+  reporter.preparing('build  modules');
+  wait(21_000);
+  reporter.tick();
+  reporter.preparing(null);
+  wait(21_000);
+  reporter.tick();
+  t.equal(text(), '00:00  build  modules\n00:21    … build  modules 21 s\n');
+});
+
 t.test('on a terminal the last line shows it, and gives way to what is said', async (t) => {
   const { reporter, text, wait } = start(true);
   reporter.event({ type: 'begun', step: STEP });
