@@ -17,6 +17,16 @@ const secret = z.union([
   z.strictObject({ age: z.string().min(1) }),
 ]);
 
+/** Never an option of ssh. */
+const address = z
+  .string()
+  .regex(/^[A-Za-z0-9:][\w.:%-]*$/, 'expected a name or an address, such as h1.internal or 10.0.0.7');
+const user = z.string().regex(/^[A-Za-z_][\w.-]*$/, 'expected the name of a user');
+/** It stands in a unit of systemd and in lines of shell. */
+const folder = z
+  .string()
+  .regex(/^(?:\/[\w-][\w.-]*)+$/, 'expected an absolute path of letters, digits, dots and dashes');
+
 const variables = z.record(
   z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'expected the name of a variable, such as BASE_URL'),
   z.union([z.string(), z.number(), z.boolean()]).transform(String),
@@ -114,17 +124,16 @@ export const manifestSchema = z.discriminatedUnion('provider', [
   z
     .strictObject({
       provider: z.literal('hosts'),
-      root: z.string().regex(/^\//, 'expected an absolute path').default('/opt/fleetlink'),
+      root: folder.default('/opt/fleetlink'),
       hosts: z
-        .array(
-          z.strictObject({ name, address: z.string().min(1), port: z.int().min(1).max(65535).optional() }),
-        )
-        .min(1),
+        .array(z.strictObject({ name, address, port: z.int().min(1).max(65535).optional() }))
+        .min(1)
+        .superRefine(refuseTwice),
       ssh: z
         .strictObject({
-          user: z.string().min(1).default('fleetlink'),
+          user: user.default('fleetlink'),
           /** Who provisions: root, or somebody who becomes it with sudo and no password. */
-          admin: z.string().min(1).default('root'),
+          admin: user.default('root'),
           port: z.int().min(1).max(65535).default(22),
           identity: z.string().optional(),
           known_hosts: z.string().optional(),
@@ -154,6 +163,25 @@ export const manifestSchema = z.discriminatedUnion('provider', [
       },
     ),
 ]);
+
+/** One host by two names would be changed twice at the same time. */
+function refuseTwice(
+  hosts: readonly { readonly name: string; readonly address: string; readonly port?: number | undefined }[],
+  context: z.RefinementCtx,
+): void {
+  for (const [index, { name, address, port }] of hosts.entries()) {
+    const before = hosts.slice(0, index);
+    if (before.some((other) => other.name === name))
+      context.addIssue({ code: 'custom', path: [index, 'name'], message: `${name} stands here twice` });
+    const same = before.find((other) => other.address === address && other.port === port);
+    if (same !== undefined)
+      context.addIssue({
+        code: 'custom',
+        path: [index, 'address'],
+        message: `${address} is ${same.name} already`,
+      });
+  }
+}
 
 export type Manifest = z.output<typeof manifestSchema>;
 

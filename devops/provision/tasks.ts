@@ -60,6 +60,10 @@ exec setpriv --reuid ${quote(user)} --regid "$(id -g ${quote(user)})" --init-gro
 
 function makeFolder(user: string, root: string): string {
   return `if [ "$(stat -c %U ${quote(root)} 2>/dev/null)" = ${quote(user)} ]; then echo ok; exit; fi
+if [ -n "$(ls -A ${quote(root)} 2>/dev/null)" ]; then
+  echo ${quote(`${root} is there and belongs to somebody else: choose a folder of its own as root.`)} >&2
+  exit 1
+fi
 changing
 install -d -m 750 -o ${quote(user)} ${quote(root)}
 echo changed`;

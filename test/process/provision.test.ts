@@ -105,6 +105,14 @@ async function main(t: Test): Promise<void> {
   const first = await makeBase(t, 'base-one');
   const tasks = ['user', 'key', 'folder', 'boot', 'ingress', 'base'];
 
+  await t.test('a folder of somebody else is left as it is', async (t) => {
+    const [one] = lab.hosts;
+    one?.run(`mkdir ${REMOTE_ROOT}; touch ${REMOTE_ROOT}/theirs`);
+    const { folder } = resultsOf(await provisionAll(fleet, { base: first, isCheck: true }), 'h1');
+    t.match(folder, /opt\/fleetlink is there and belongs to somebody else: choose a folder of its own/);
+    one?.run(`rm -r ${REMOTE_ROOT}`);
+  });
+
   await t.test('a bare host gets what it lacks, and a second run changes nothing', async (t) => {
     const would = await provisionAll(fleet, { base: first, isCheck: true });
     t.match(resultsOf(would, 'h1'), { user: 'changed', key: 'changed', folder: 'changed' });

@@ -67,7 +67,7 @@ deploy: { batches: [0] }
 `;
   t.throws(() => parseManifest(text, 'x.yaml'), {
     message: `x.yaml cannot be used:
-  root: expected an absolute path
+  root: expected an absolute path of letters, digits, dots and dashes
   hosts.0.name: expected a name of small letters, digits and dashes
   hosts.0: Unrecognized key: "prot"
   service.port: expected the name of a variable, such as BASE_URL
@@ -78,6 +78,27 @@ deploy: { batches: [0] }
     message: /There is no environment nowhere\. There .*local/,
   });
   t.throws(() => readManifest(FOLDER, '../secrets'), { message: /There is no environment/ });
+});
+
+t.test('a host is there once, and nothing in the way to it is more than a name', async (t) => {
+  const text = `provider: hosts
+root: /opt/fleet link
+hosts:
+  - { name: h1, address: 192.0.2.1 }
+  - { name: h1, address: 192.0.2.2 }
+  - { name: h3, address: 192.0.2.1 }
+  - { name: h4, address: 192.0.2.1, port: 2222 }
+  - { name: h5, address: -oProxyCommand=id }
+ssh: { user: '$(id)' }
+`;
+  t.throws(() => parseManifest(text, 'x.yaml'), {
+    message: `x.yaml cannot be used:
+  root: expected an absolute path of letters, digits, dots and dashes
+  hosts.4.address: expected a name or an address, such as h1.internal or 10.0.0.7
+  hosts.1.name: h1 stands here twice
+  hosts.2.address: 192.0.2.1 is h1 already
+  ssh.user: expected the name of a user`,
+  });
 });
 
 t.test('secrets come from the variables, a file or a command of who deploys', async (t) => {
