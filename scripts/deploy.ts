@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { openJournal } from '../devops/audit/journal.ts';
+import { JournalError, openJournal } from '../devops/audit/journal.ts';
 import type { HostFacts } from '../devops/host/inspect.ts';
 import { connect } from '../devops/inventory/connect.ts';
 import { readManifest } from '../devops/manifest/read-manifest.ts';
@@ -30,7 +30,7 @@ import { diffVariables, type HostCheck } from '../devops/roll/check.ts';
 import { abortDeploy, type DeployOptions, EXIT, resumeDeploy, runDeploy } from '../devops/roll/deploy.ts';
 import { findRollbackTarget } from '../devops/roll/find-rollback-target.ts';
 import { follow, linkOf } from '../devops/roll/follow.ts';
-import { findInterrupted, noteBefore } from '../devops/roll/record.ts';
+import { findInterrupted, type Interrupted, noteBefore } from '../devops/roll/record.ts';
 import { planFor, survey } from '../devops/roll/survey.ts';
 import { CACHE, ENVIRONMENTS, EXAMPLE, HOST_PROGRAM, journalsOf, POLICIES, ROOT } from './deploy-places.ts';
 import { explained, PERSON } from './environment.ts';
@@ -110,7 +110,7 @@ interface Given extends Omit<DeployOptions, 'record' | 'release' | 'journal'> {
 
 async function begin({ options, tool, journals, ...given }: Given): Promise<number> {
   const { manifest, clients, reporter } = given;
-  const interrupted = findInterrupted(journals);
+  const interrupted = findUnlessDamaged(journals, reporter);
   if (interrupted !== null) {
     const then = options.check ? '--resume or --abort goes on with it' : 'this one takes its place';
     reporter.note(`deploy ${interrupted.record.deploy} was interrupted; ${then}`);
@@ -159,6 +159,17 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
     release,
     journal: openJournal(join(journals, `${deploy}.jsonl`), { nowMs: Date.now }),
   });
+}
+
+/** A new deploy needs none of those before. */
+function findUnlessDamaged(journals: string, reporter: Reporter): Interrupted | null {
+  try {
+    return findInterrupted(journals);
+  } catch (error) {
+    if (!(error instanceof JournalError)) throw error;
+    reporter.note(error.message);
+    return null;
+  }
 }
 
 /** Asks one host, and the policies about it. */

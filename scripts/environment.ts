@@ -1,6 +1,7 @@
 // What every command on an environment begins with: its file, our program for hosts, and a way to each of them.
 import { hostname, userInfo } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
+import { JournalError } from '../devops/audit/journal.ts';
 import { connect, type Inventory } from '../devops/inventory/connect.ts';
 import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
 import type { Manifest } from '../devops/manifest/schema.ts';
@@ -65,6 +66,7 @@ export async function explained(work: () => Promise<number>): Promise<number> {
 
 function codeOf(error: unknown): number | null {
   if (error instanceof ManifestError || error instanceof PolicyError) return EXIT.usage;
+  if (error instanceof JournalError) return EXIT.failed;
   if (error instanceof RollbackError || error instanceof UnreachableError) return EXIT.refused;
   const isFailure =
     error instanceof BuildError || error instanceof TransportError || error instanceof HostFailure;

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { readLock, takeLock } from '../host/process-lock.ts';
 
 export interface Entry {
   readonly seq: number;
@@ -29,17 +30,23 @@ export interface Journal {
   entries(): readonly Entry[];
 }
 
-/** Goes on with what is there. Throws where that does not hold together. */
+/** Goes on with what is there. Throws JournalError where that does not hold together, or another process writes it. */
 export function openJournal(
   path: string,
   { nowMs, onLine }: { readonly nowMs: () => number; readonly onLine?: (line: string) => void },
 ): Journal {
   mkdirSync(dirname(path), { recursive: true });
+  takeLock(`${path}.lock`);
+  const holder = readLock(`${path}.lock`);
+  if (holder !== null && !holder.isOwn)
+    throw new JournalError(
+      `This deploy is at work still, as process ${holder.pid} of this machine: end it first.`,
+    );
   const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
   // A line that was cut off meant nothing yet, and the next one must not stand behind it.
   const whole = text.slice(0, text.lastIndexOf('\n') + 1);
   if (whole !== text) truncateSync(path, Buffer.byteLength(whole));
-  const entries = readJournal(whole);
+  const entries = readJournal(whole, path);
   return {
     entries: () => entries,
     append(given) {
@@ -65,20 +72,33 @@ export class JournalError extends Error {
   override name = 'JournalError';
 }
 
-/** Throws JournalError at the first line that was changed. What stands behind the last line break is none. */
-export function readJournal(text: string): Entry[] {
+/** Throws JournalError at the first line that was changed. What stands behind the last line break is none. `path`: where it lies. */
+export function readJournal(text: string, path = 'the journal'): Entry[] {
   const lines = text.split('\n');
   lines.pop();
   const entries: Entry[] = [];
   for (const line of lines) {
-    const { hash, ...rest } = JSON.parse(line) as Entry;
+    const entry = parseEntry(line);
     const before = entries.at(-1);
-    const isNext = rest.prev === (before?.hash ?? '') && rest.seq === (before?.seq ?? 0) + 1;
-    if (!isNext || hash !== hashOf(rest))
-      throw new JournalError(`Line ${entries.length + 1} of the journal was changed.`);
-    entries.push({ ...rest, hash });
+    const isNext = entry?.prev === (before?.hash ?? '') && entry.seq === (before?.seq ?? 0) + 1;
+    if (entry === null || !isNext) {
+      throw new JournalError(
+        `Line ${entries.length + 1} of ${path} was changed. Each host has a copy in its folder journal; without the file it is as if there had been no such deploy.`,
+      );
+    }
+    entries.push(entry);
   }
   return entries;
+}
+
+/** Null: it is not as it was written. */
+function parseEntry(line: string): Entry | null {
+  try {
+    const { hash, ...rest } = JSON.parse(line) as Entry;
+    return hash === hashOf(rest) ? { ...rest, hash } : null;
+  } catch {
+    return null;
+  }
 }
 
 function hashOf(entry: Omit<Entry, 'hash'>): string {

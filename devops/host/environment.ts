@@ -93,8 +93,10 @@ function render(variables: Environment): string {
 
 function quote(name: string, value: string): string {
   // Between double quotes a backslash and an n are a line break.
-  const mark = [`'`, '`', '"'].find((candidate) => !value.includes(candidate));
-  if (mark === undefined || value.includes('\n')) {
+  const mark = [`'`, '`', ...(value.includes('\\n') ? [] : ['"'])].find(
+    (candidate) => !value.includes(candidate),
+  );
+  if (mark === undefined || /[\n\r\0]/.test(value)) {
     throw new Error(
       `${name} holds a line break, or every kind of quotes, which an environment file cannot say.`,
     );

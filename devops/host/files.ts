@@ -1,24 +1,41 @@
 /** Files that are whole or absent, whenever the machine stops. */
 
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, symlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
+import { HostError } from './host-error.ts';
 
 export function writeAtomically(path: string, text: string, mode = 0o644): void {
   const temporary = `${path}.${process.pid}.new`;
-  const file = openSync(temporary, 'w', mode);
   try {
-    writeSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
+    const file = openSync(temporary, 'w', mode);
+    try {
+      // All of it: what writes once may write less on a full disk, without an error.
+      writeFileSync(file, text);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
   }
-  renameSync(temporary, path);
   syncFolder(dirname(path));
 }
 
 /** Whoever opens `path` finds the old target or the new one. */
 export function linkAtomically(path: string, target: string): void {
   const temporary = `${path}.${process.pid}.new`;
+  rmSync(temporary, { force: true });
   symlinkSync(target, temporary);
   renameSync(temporary, path);
   syncFolder(dirname(path));
@@ -34,10 +51,18 @@ export function readText(path: string): string | null {
   }
 }
 
-/** Null: there is none. */
+/** Null: there is none. Throws HostError `corrupt`. */
 export function readJson<T>(path: string): T | null {
   const text = readText(path);
-  return text === null ? null : (JSON.parse(text) as T);
+  if (text === null) return null;
+  try {
+    return JSON.parse(text) as T;
+  } catch (error) {
+    throw new HostError(
+      'corrupt',
+      `${path} is damaged (${(error as Error).message}): put it right, or remove it to begin anew.`,
+    );
+  }
 }
 
 function syncFolder(path: string): void {

@@ -6,11 +6,11 @@
  *   free ── acquire ──▶ held (epoch + 1) ── renew, every few seconds ──▶ held ── release, or nobody renewed ──▶ free
  */
 
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { readJson, readText, writeAtomically } from './files.ts';
+import { mkdirSync } from 'node:fs';
+import { readJson, writeAtomically } from './files.ts';
 import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
+import { freeLock, takeLock } from './process-lock.ts';
 
 export interface Lease {
   readonly deploy: string;
@@ -115,41 +115,9 @@ function withLock<T>(layout: Layout, work: () => T): T {
   }
 }
 
-/** A folder that names its process: moving one to where there is one fails, and it goes with its process. */
 function lock(layout: Layout): () => void {
   mkdirSync(layout.root, { recursive: true });
-  const own = `${layout.lock}.${process.pid}`;
-  rmSync(own, { recursive: true, force: true });
-  mkdirSync(own);
-  writeFileSync(join(own, 'holder'), `${process.pid} ${startedAt(process.pid)}`);
-  for (let tries = 0; tries < 2; tries++) {
-    try {
-      renameSync(own, layout.lock);
-      return () => rmSync(layout.lock, { recursive: true, force: true });
-    } catch (error) {
-      if (!['ENOTEMPTY', 'EEXIST'].includes(String((error as NodeJS.ErrnoException).code))) throw error;
-      if (isAlive(layout)) break;
-      rmSync(layout.lock, { recursive: true, force: true });
-    }
-  }
-  rmSync(own, { recursive: true, force: true });
-  throw new HostError('busy', 'Another step is at work on this host. Try again in a moment.');
-}
-
-function isAlive(layout: Layout): boolean {
-  const [pid = '', started = ''] = (readText(join(layout.lock, 'holder')) ?? '').split(' ');
-  if (pid === '') return false;
-  try {
-    process.kill(Number(pid), 0);
-  } catch (error) {
-    // Of another user: it is there.
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
-  }
-  return startedAt(Number(pid)) === started;
-}
-
-/** In ticks since the machine started, which tells a process from a later one with its number. Empty where nobody knows. */
-function startedAt(pid: number): string {
-  const fields = readText(`/proc/${pid}/stat`)?.split(') ').at(-1)?.split(' ') ?? [];
-  return fields[19] ?? '';
+  if (!takeLock(layout.lock))
+    throw new HostError('busy', 'Another step is at work on this host. Try again in a moment.');
+  return () => freeLock(layout.lock);
 }

@@ -27,10 +27,8 @@ const folder = z
   .string()
   .regex(/^(?:\/[\w-][\w.-]*)+$/, 'expected an absolute path of letters, digits, dots and dashes');
 
-const variables = z.record(
-  z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'expected the name of a variable, such as BASE_URL'),
-  z.union([z.string(), z.number(), z.boolean()]).transform(String),
-);
+const variable = z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'expected the name of a variable, such as BASE_URL');
+const variables = z.record(variable, z.union([z.string(), z.number(), z.boolean()]).transform(String));
 
 /** Of all hosts: `50%`. */
 const share = z.string().regex(/^(?:[1-9]\d?|100)%$/, 'expected a number of hosts, or a share such as 50%');
@@ -63,7 +61,7 @@ function isZone(name: string): boolean {
 const common = {
   /** Variables of the service (README, Configuration). */
   service: variables.default({}),
-  secrets: z.record(z.string(), secret).default({}),
+  secrets: z.record(variable, secret).default({}),
   /** Who is told of a deploy, by the address of a webhook. */
   notify: z
     .array(z.union([z.strictObject({ slack: secret }), z.strictObject({ webhook: secret })]))
@@ -143,7 +141,9 @@ export const manifestSchema = z.discriminatedUnion('provider', [
       /** What stands in front: a balancer of your own that asks /readyz, or Caddy on every host. */
       ingress: z.enum(['none', 'caddy']).default('none'),
       /** Names that lead to the hosts; only for `caddy`. */
-      domains: z.array(z.string().regex(/^[a-z0-9.-]+$/, 'expected a name such as sho.rt')).default([]),
+      domains: z
+        .array(z.string().regex(/^[a-z0-9-]+(?:\.[a-z0-9-]+)*$/, 'expected a name such as sho.rt'))
+        .default([]),
       /** Of a public authority, or of Caddy's own, which no browser trusts. */
       certificates: z.enum(['acme', 'internal']).default('acme'),
       ...common,

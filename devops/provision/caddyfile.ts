@@ -1,5 +1,7 @@
 /** Caddy in front of the hosts, on each of them: certificates by itself, and nobody is sent to a host that is not ready. */
 
+export const CADDYFILE_BEGIN = '# Made by `npm run provision`.';
+
 export interface Ingress {
   /** Names that lead here. */
   readonly domains: readonly string[];
@@ -14,7 +16,7 @@ export interface Ingress {
  * long as nothing of his request had arrived.
  */
 export function renderCaddyfile({ domains, certificates, services }: Ingress): string {
-  return `# Made by \`npm run provision\`.
+  return `${CADDYFILE_BEGIN}
 {
 	admin localhost:2019
 }

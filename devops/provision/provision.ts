@@ -60,9 +60,20 @@ export async function provision(options: ProvisionOptions): Promise<TaskReport[]
   // In the order of the file, one after the other: the others serve.
   for (const host of options.clients.keys()) {
     if (!ready.includes(host)) continue;
+    if (options.isCheck && cannotBeAsked(reports, host)) {
+      tell({ host, task: 'base', result: 'changed', detail: `nothing → ${options.base.id}` });
+      continue;
+    }
     if (!tell({ host, task: 'base', ...(await tried(() => setBase(options, host))) })) break;
   }
   return reports;
+}
+
+/** Whoever would ask it is only made there. */
+function cannotBeAsked(reports: readonly TaskReport[], name: string): boolean {
+  return reports.some(
+    ({ host, task, result }) => host === name && result === 'changed' && ['user', 'key'].includes(task),
+  );
 }
 
 type Done = Pick<TaskReport, 'result' | 'detail'>;
@@ -95,86 +106,117 @@ async function setBase(options: ProvisionOptions, host: string): Promise<Done> {
   const { root, clients, base, isCheck } = options;
   const client = clients.get(host) as HostClient;
   const link = `${root}/base/current`;
-  const now = (await client.run(`readlink ${quote(link)} || true`)).trim();
-  if (now === base.id) return { result: 'ok', detail: '' };
-  const detail = `${now === '' ? 'nothing' : now} → ${base.id}`;
+  const note = `${root}/base/${EXCHANGE}`;
+  // One that does not run is none.
+  const now = (
+    await client.run(`! ${quote(`${link}/bin/node`)} -e 0 >/dev/null 2>&1 || readlink ${quote(link)}`)
+  ).trim();
+  // What an exchange that was ended has left: the base it came from.
+  const begunFrom = (await client.run(`cat ${quote(note)} 2>/dev/null || true`)).trim();
+  if (now === base.id && begunFrom === '') return { result: 'ok', detail: '' };
+  const from = begunFrom === '' ? now : begunFrom;
+  const detail = `${from === '' ? 'nothing' : from} → ${base.id}`;
   if (isCheck) return { result: 'changed', detail };
   await client.sendBase(base);
-  if (now === '') return { result: 'changed', detail };
+  if (now === '') {
+    // Without a Node that runs nobody else is at work there.
+    await client.run(linkTo(link, base.id));
+    if (begunFrom === '') return { result: 'changed', detail };
+  }
   await client.sendTool();
   const facts = await client.call<HostFacts>('inspect');
-  if (facts.service === null || facts.current === null) {
-    await client.run(relink(link, base.id));
-    return { result: 'changed', detail };
-  }
-  await exchange(options, {
-    client,
-    release: facts.current,
-    reasons: facts.readyz?.reasons ?? [],
-    from: now,
-    link,
+  const isServed = facts.current !== null && (facts.service !== null || begunFrom !== '');
+  await underLease(options, client, async (deploy) => {
+    const relink = async (id: string): Promise<void> => {
+      // By the shell, since the Node that is there may not run: nobody else may have the host by now.
+      const isOurs = `grep -qF ${quote(`"deploy":"${deploy}"`)} ${quote(`${root}/lease.json`)}`;
+      const lost = 'echo This run does not hold the host any more. >&2; exit 1';
+      await client.run(`${isOurs} || { ${lost}; }\n${linkTo(link, id)}`);
+      client.begin();
+    };
+    if (!isServed || facts.current === null) return relink(base.id);
+    const reasons = facts.readyz?.reasons ?? [];
+    await exchange(options, { client, deploy, release: facts.current, reasons, from, note, relink });
   });
   return { result: 'changed', detail };
 }
 
-function relink(link: string, id: string): string {
+/** In the folder of bases, while one takes the place of another. */
+const EXCHANGE = 'exchanged-from';
+
+function linkTo(link: string, id: string): string {
   return `ln -sfn ${quote(id)} ${quote(`${link}.new`)} && mv -T ${quote(`${link}.new`)} ${quote(link)}`;
+}
+
+async function underLease(
+  { base, holder }: ProvisionOptions,
+  client: HostClient,
+  work: (deploy: string) => Promise<void>,
+): Promise<void> {
+  const deploy = `provision-${randomBytes(4).toString('hex')}`;
+  const asked = { deploy, holder, doing: `base ${base.id}` };
+  const { epoch } = await client.call<{ epoch: number }>('acquire', asked);
+  client.claim({ deploy, epoch });
+  try {
+    await work(deploy);
+  } finally {
+    // Where that fails it ends by itself within a minute.
+    await client.call('release').catch(() => undefined);
+    client.claim(null);
+  }
 }
 
 interface Exchange {
   readonly client: HostClient;
+  readonly deploy: string;
   readonly release: string;
   readonly reasons: readonly string[];
   /** The base that is left. */
   readonly from: string;
-  readonly link: string;
+  /** A file that says so on the host, until the service is proven on either base. */
+  readonly note: string;
+  /** The program on the host runs on the Node that it starts PM2 with. */
+  readonly relink: (base: string) => Promise<void>;
 }
 
 /** Under another Node, PM2 has to be ended and started: without others in its place people notice for some seconds. */
 async function exchange(
   options: ProvisionOptions,
-  { client, release, reasons, from, link }: Exchange,
+  { client, deploy, release, reasons, from, note, relink }: Exchange,
 ): Promise<void> {
-  const { base, holder, clients, drainMs } = options;
-  const deploy = `provision-${randomBytes(4).toString('hex')}`;
-  const { epoch } = await client.call<{ epoch: number }>('acquire', {
-    deploy,
-    holder,
-    doing: `base ${base.id}`,
-  });
-  client.claim({ deploy, epoch });
+  const { base, clients, drainMs } = options;
   const start = async (): Promise<void> => {
     const nonce = deploy;
     const { oldPid } = await client.call<Switched>('switch', { deploy, release, nonce, restartsKnown: null });
     await client.call('prove', { release, nonce, oldPid, reasonsBefore: reasons, stableMs: STABLE_MS });
+    if (clients.size > 1) await client.call('undrain', { reasonsBefore: reasons });
+    await client.run(`rm -f ${quote(note)}`);
   };
-  // The program on the host runs on the Node that it starts PM2 with.
-  const move = async (id: string): Promise<void> => {
-    await client.run(relink(link, id));
-    client.begin();
-  };
+  if (clients.size > 1 && (await isServing(client))) {
+    await requireFloor(options, client);
+    await client.call<Drained>('drain', { withinMs: drainMs });
+  }
+  await client.run(`printf %s ${quote(from)} >${quote(note)}`);
   try {
-    if (clients.size > 1) {
-      await requireFloor(options, client);
-      await client.call<Drained>('drain', { withinMs: drainMs });
-    }
     await client.call('stop');
+    await relink(base.id);
+    await start();
+  } catch (caught) {
+    const error = caught as Error;
     try {
-      await move(base.id);
-      await start();
-    } catch (error) {
-      await move(from);
+      await relink(from);
       await client.call('stop');
       await start();
-      throw new Error(`${(error as Error).message} It is back on ${from}.`, { cause: error });
-    } finally {
-      if (clients.size > 1) await client.call('undrain', { reasonsBefore: reasons });
+    } catch (worse) {
+      const why = (worse as Error).message;
+      throw new Error(
+        `${error.message} It could not be brought back to ${from} either (${why}), and may serve nobody: run this again.`,
+        { cause: error },
+      );
     }
-    await new Promise((resolve) => setTimeout(resolve, BALANCER_MS));
-  } finally {
-    await client.call('release').catch(() => undefined);
-    client.claim(null);
+    throw new Error(`${error.message} It is back on ${from}.`, { cause: error });
   }
+  if (clients.size > 1) await new Promise((resolve) => setTimeout(resolve, BALANCER_MS));
 }
 
 async function requireFloor({ clients, floor }: ProvisionOptions, client: HostClient): Promise<void> {

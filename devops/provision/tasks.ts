@@ -4,7 +4,7 @@
  */
 
 import { quote } from '../remote/quote.ts';
-import { type Ingress, renderCaddyfile } from './caddyfile.ts';
+import { CADDYFILE_BEGIN, type Ingress, renderCaddyfile } from './caddyfile.ts';
 
 export interface HostTask {
   readonly name: string;
@@ -46,10 +46,13 @@ echo changed`;
 
 /** As that user, whose files lead nowhere that he may not write himself. */
 function admitKey(user: string, key: string): string {
-  const admit = `umask 077
-cd && mkdir -p .ssh && touch .ssh/authorized_keys
-grep -qxF ${quote(key)} .ssh/authorized_keys && echo ok && exit
+  const admit = `set -eu
+umask 077
+cd
+if grep -qxF ${quote(key)} .ssh/authorized_keys 2>/dev/null; then echo ok; exit; fi
 [ "\${CHECK:-0}" = 0 ] || { echo changed; exit; }
+mkdir -p .ssh
+touch .ssh/authorized_keys
 [ -z "$(tail -c 1 .ssh/authorized_keys)" ] || echo >>.ssh/authorized_keys
 printf '%s\\n' ${quote(key)} >>.ssh/authorized_keys
 echo changed`;
@@ -70,13 +73,14 @@ echo changed`;
 }
 
 const UNIT = '/etc/systemd/system/fleetlink.service';
+const UNIT_NAME = 'Description=Fleetlink, under PM2';
 const SYSTEMD = '[ -d /run/systemd/system ]';
 
 /** PM2 and what it ran, when the machine starts. It is asked only then: a deploy never goes through systemd. */
 export function renderUnit(user: string, root: string): string {
   const pm2 = `${root}/base/current/bin/node ${root}/base/current/pm2/node_modules/pm2/bin/pm2`;
   return `[Unit]
-Description=Fleetlink, under PM2
+${UNIT_NAME}
 After=network-online.target
 Wants=network-online.target
 
@@ -102,6 +106,7 @@ WantedBy=multi-user.target
 function startAtBoot(user: string, root: string): string {
   const text = renderUnit(user, root);
   return `if ! ${SYSTEMD} || [ "$(cat ${UNIT} 2>/dev/null)" = ${quote(text.trimEnd())} ]; then echo ok; exit; fi
+${refuseOthers(UNIT, [UNIT_NAME])}
 changing
 printf '%s' ${quote(text)} >${UNIT}.new
 mv ${UNIT}.new ${UNIT}
@@ -110,12 +115,24 @@ systemctl enable --quiet fleetlink.service
 echo changed`;
 }
 
+/** Fails where a file is there without one of these lines. */
+function refuseOthers(path: string, lines: readonly string[]): string {
+  const own = lines.map((line) => `-e ${quote(line)}`).join(' ');
+  return `if [ -e ${path} ] && ! grep -qF ${own} ${path}; then
+  echo ${quote(`${path} is somebody else's: move what it says elsewhere, or take it away.`)} >&2
+  exit 1
+fi`;
+}
+
 const CADDYFILE = '/etc/caddy/Caddyfile';
+/** Of the file that comes with Debian's package. */
+const DEBIANS = '# The Caddyfile is an easy way to configure your Caddy web server.';
 
 /** Debian's package. What it is told is checked before it is put in place. */
 function serveWithCaddy(ingress: Ingress): string {
   const text = renderCaddyfile(ingress);
   return `if pgrep -x caddy >/dev/null && [ "$(cat ${CADDYFILE} 2>/dev/null)" = ${quote(text.trimEnd())} ]; then echo ok; exit; fi
+${refuseOthers(CADDYFILE, [CADDYFILE_BEGIN, DEBIANS])}
 changing
 command -v caddy >/dev/null || { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends caddy; } >/dev/null
 mkdir -p /etc/caddy

@@ -144,20 +144,23 @@ export function createHostClient({
     const linked =
       link === null
         ? ''
-        : ` && { [ -e ${quote(`${root}/${folder}/${link}`)} ] || ln -s ${quote(archive.id)} ${quote(`${root}/${folder}/${link}`)}; }`;
+        : ` && { [ -e ${quote(`${root}/${folder}/${link}`)} ] || ln -sfn ${quote(archive.id)} ${quote(`${root}/${folder}/${link}`)}; }`;
     const has = await transport.run(['sh', '-c', `test -d ${quote(path)}${linked}`], {
       timeoutMs: ANSWER_MS,
     });
     if (has.code === 0) return 0;
-    const incoming = `${path}.incoming`;
-    const script = `set -e; umask 027; rm -rf ${quote(incoming)}; mkdir -p ${quote(incoming)}; tar -xzf - -C ${quote(incoming)}
-      rm -rf ${quote(path)}; mv ${quote(incoming)} ${quote(path)}${linked}`;
+    // Somebody else may send the same, and one that was ended has left its own.
+    const script = `set -e; umask 027; incoming=${quote(path)}.incoming.$$; trap 'rm -rf "$incoming"' EXIT
+      mkdir -p "$incoming"; tar -xzf - -C "$incoming"
+      rm -rf ${quote(path)}; mv "$incoming" ${quote(path)}${linked}`;
     const { code, stderr } = await transport.run(['sh', '-c', script], {
       input: [createReadStream(archive.file)],
       timeoutMs: SEND_MS,
     });
     if (code !== 0)
-      throw new TransportError(`${name} did not take ${archive.id} (${code}): ${stderr.trim()}`);
+      throw new TransportError(
+        `${name} did not take ${archive.id} (${code}): ${stderr.trim().split('\n')[0]}`,
+      );
     return archive.bytes;
   }
 

@@ -28,6 +28,8 @@ interface Waiting {
   readonly timer: NodeJS.Timeout;
 }
 
+/** Of what is no answer. */
+const SHOWN = 200;
 /** What a shell ends with where there is no such command. */
 export const NOT_THERE = 127;
 
@@ -51,7 +53,15 @@ export function openSession(name: string, transport: Transport, argv: readonly s
       said = line;
       return;
     }
-    const { id, ...reply } = JSON.parse(line) as Reply & { readonly id: number };
+    let answer: Reply & { readonly id: number };
+    try {
+      answer = JSON.parse(line);
+    } catch {
+      end(new TransportError(`${name} said what is no answer: ${line.slice(0, SHOWN)}`));
+      pipe.end();
+      return;
+    }
+    const { id, ...reply } = answer;
     const one = waiting.get(id);
     // Its time was over.
     if (one === undefined) return;

@@ -181,7 +181,8 @@ export function planUndo({ release, isBad, names, hosts }: UndoOptions): Stage[]
     const steps = [
       ...way,
       stepOf('withdraw', name, release),
-      ...(isBad ? [stepOf('mark_bad', name, release)] : []),
+      // The same release with other variables was well before.
+      ...(isBad && to !== release ? [stepOf('mark_bad', name, release)] : []),
     ];
     return { name: `undo ${name}`, lanes: [steps.map((step) => ({ ...step, id: `undo ${step.id}` }))] };
   });

@@ -50,17 +50,22 @@ export interface Interrupted {
   readonly entries: readonly Entry[];
 }
 
-/** The latest deploy of an environment, if it was not ended; null: there is none to go on with. Throws JournalError. */
+/**
+ * The latest deploy of an environment, if it was not ended; one that ended before it had switched anything is not counted. Null: there is
+ * none to go on with. Throws JournalError.
+ */
 export function findInterrupted(folder: string): Interrupted | null {
   const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.jsonl')) : [];
   // Named by when they began.
-  const last = names.sort().at(-1);
-  if (last === undefined) return null;
-  const path = join(folder, last);
-  const entries = readJournal(readFileSync(path, 'utf8'));
-  const record = recordOf(entries);
-  if (record === null || entries.some(({ type }) => type === 'ended')) return null;
-  return { path, record, entries };
+  for (const name of names.sort().reverse()) {
+    const path = join(folder, name);
+    const entries = readJournal(readFileSync(path, 'utf8'), path);
+    const record = recordOf(entries);
+    const isEnded = entries.some(({ type }) => type === 'ended');
+    if (record !== null && !isEnded) return { path, record, entries };
+    if (entries.some(({ type, step }) => type === 'intent' && step?.startsWith('switch '))) return null;
+  }
+  return null;
 }
 
 /** Null: it was ended before it had begun anything. */

@@ -2,7 +2,6 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { type Readable, Readable as Stream } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Answer, type Pipe, type RunOptions, TransportError } from './transport.ts';
@@ -11,6 +10,7 @@ type RunEnvironment = Readonly<Record<string, string>> | undefined;
 
 /** What a host may say: lists of some thousand layers are far below. */
 const OUTPUT_MAX = 16 * 1024 * 1024;
+const TOO_MUCH = 'The host says more than anybody asked for.';
 
 export async function runCommand(
   [program, ...args]: readonly string[],
@@ -66,14 +66,31 @@ export function openCommand(
   if (program === undefined) throw new TransportError('There is no command.');
   const child = start(program, args, env);
   const stderr = collect(child.stderr);
-  createInterface({ input: child.stdout }).on('line', onLine);
+  let rest = '';
+  let isTooLong = false;
+  // What stands behind the last line break was cut off.
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop() as string;
+    for (const line of lines) onLine(line);
+    if (rest.length <= OUTPUT_MAX) return;
+    isTooLong = true;
+    child.kill('SIGKILL');
+  });
   // It may end while it is written to, which `closed` tells.
   child.stdin.on('error', () => undefined);
   const closed = new Promise<Pick<Answer, 'code' | 'stderr'>>((resolve, reject) => {
     child.once('error', (error) =>
       reject(new TransportError(`${program} cannot be run: ${error.message}`, { cause: error })),
     );
-    child.once('close', (code) => resolve({ code: code ?? 1, stderr: stderr() }));
+    child.once('close', (code) => {
+      try {
+        if (isTooLong) throw new TransportError(TOO_MUCH);
+        resolve({ code: code ?? 1, stderr: stderr() });
+      } catch (error) {
+        reject(error);
+      }
+    });
   });
   return { write: (text) => void child.stdin.write(text), end: () => void child.stdin.end(), closed };
 }
@@ -92,7 +109,7 @@ function collect(stream: Readable): () => string {
     if (text.length <= OUTPUT_MAX) text += chunk;
   });
   return () => {
-    if (text.length > OUTPUT_MAX) throw new TransportError('The host says more than anybody asked for.');
+    if (text.length > OUTPUT_MAX) throw new TransportError(TOO_MUCH);
     return text;
   };
 }

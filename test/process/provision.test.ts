@@ -10,6 +10,7 @@ import { provision, type TaskReport } from '../../devops/provision/provision.ts'
 import { listTasks } from '../../devops/provision/tasks.ts';
 import { archiveOnce } from '../../devops/release/archive.ts';
 import type { Base } from '../../devops/release/base.ts';
+import type { HostClient } from '../../devops/remote/host-client.ts';
 import { EXIT } from '../../devops/roll/deploy.ts';
 import { type Fleet, isLabPossible, openFleet, SHORT_BAKE } from '../support/lab-fleet.ts';
 import { INSTALL_MODULES, REMOTE_ROOT } from '../support/lab-hosts.ts';
@@ -105,17 +106,22 @@ async function main(t: Test): Promise<void> {
   const first = await makeBase(t, 'base-one');
   const tasks = ['user', 'key', 'folder', 'boot', 'ingress', 'base'];
 
-  await t.test('a folder of somebody else is left as it is', async (t) => {
+  await t.test('what others have there is left as it is', async (t) => {
     const [one] = lab.hosts;
     one?.run(`mkdir ${REMOTE_ROOT}; touch ${REMOTE_ROOT}/theirs`);
     const { folder } = resultsOf(await provisionAll(fleet, { base: first, isCheck: true }), 'h1');
     t.match(folder, /opt\/fleetlink is there and belongs to somebody else: choose a folder of its own/);
-    one?.run(`rm -r ${REMOTE_ROOT}`);
+    one?.run(
+      `rm -r ${REMOTE_ROOT}; mkdir -p /etc/caddy; echo 'shop.test { respond hello }' >/etc/caddy/Caddyfile`,
+    );
+    const { ingress } = resultsOf(await provisionAll(fleet, { base: first, isCheck: true }), 'h1');
+    t.match(ingress, /etc\/caddy\/Caddyfile is somebody else's/);
+    one?.run('rm /etc/caddy/Caddyfile');
   });
 
   await t.test('a bare host gets what it lacks, and a second run changes nothing', async (t) => {
     const would = await provisionAll(fleet, { base: first, isCheck: true });
-    t.match(resultsOf(would, 'h1'), { user: 'changed', key: 'changed', folder: 'changed' });
+    t.match(resultsOf(would, 'h1'), { user: 'changed', key: 'changed', folder: 'changed', base: 'changed' });
     t.notMatch(lab.hosts[0]?.run('cat /etc/passwd'), /fleetlink/, 'and --check changes nothing');
     const made = await provisionAll(fleet, { base: first });
     for (const name of names) {
@@ -175,6 +181,29 @@ async function main(t: Test): Promise<void> {
       await provisionAll(fleet, { base: second }),
       names.flatMap(() => tasks).map(() => ({ result: 'ok' })),
     );
+  });
+
+  await t.test('an exchange that was ended in the middle is ended by the next run', async (t) => {
+    const [one] = lab.hosts;
+    const client = fleet.inventory.clients.get('h1') as HostClient;
+    const { epoch } = await client.call<{ epoch: number }>('acquire', {
+      deploy: 'provision-ended',
+      holder: 'somebody@laptop',
+      doing: 'base base-two',
+    });
+    client.claim({ deploy: 'provision-ended', epoch });
+    // Its service is stopped, and it stands on the next base, of which nobody knows whether it does.
+    await client.call('stop');
+    await client.run(`printf base-one >${REMOTE_ROOT}/base/exchanged-from`);
+    client.claim(null);
+    const second = await makeBase(t, 'base-two');
+    const refused = await provisionAll(fleet, { base: second });
+    t.match(resultsOf(refused, 'h1').base, /somebody@laptop is deploying \(provision-ended: base base-two\)/);
+    t.equal(resultsOf(refused, 'h2').base, undefined, 'and nobody else is touched meanwhile');
+    one?.run(`sed -i 's/"untilMs":[0-9]*/"untilMs":1/' ${REMOTE_ROOT}/lease.json`);
+    t.match(resultsOf(await provisionAll(fleet, { base: second }), 'h1'), { base: 'changed' });
+    t.match(await client.call('inspect'), { readyz: { status: 'ready', release: 'r2' }, lease: null });
+    t.match(resultsOf(await provisionAll(fleet, { base: second }), 'h1'), { base: 'ok' });
   });
 
   await t.test('a base that does not start is left again', async (t) => {

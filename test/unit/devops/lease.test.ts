@@ -1,6 +1,8 @@
 // Who may change a host, on real files and with real processes.
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import t from 'tap';
 import { layoutOf } from '../../../devops/host/layout.ts';
 import {
@@ -13,6 +15,8 @@ import {
   underLease,
   underLeaseFor,
 } from '../../../devops/host/lease.ts';
+
+const ROUNDS = 300;
 
 const asked = (deploy: string) => ({ deploy, holder: 'somebody@laptop', doing: 'roll to r2' });
 
@@ -63,11 +67,41 @@ t.test('while a step is at work nobody else begins one, and the lease goes on', 
 
 t.test('the lock of a process that is gone is taken away', async (t) => {
   const layout = layoutOf(t.testdir());
-  mkdirSync(layout.lock, { recursive: true });
-  // No process has this number: it is above the most that Linux gives out.
-  writeFileSync(join(layout.lock, 'holder'), '4194305 1');
+  mkdirSync(layout.root, { recursive: true });
+  // None has that number; one of another start of the machine; what no process has written.
+  for (const holder of ['4194305 1', `${process.pid} 1`, 'nobody']) {
+    symlinkSync(holder, layout.lock);
+    const lease = acquireLease(layout, asked('one'));
+    releaseLease(layout, lease);
+    t.notOk(existsSync(layout.lock), holder);
+  }
+  mkdirSync(join(layout.lock, 'anything'), { recursive: true });
   t.ok(acquireLease(layout, asked('one')));
-  mkdirSync(layout.lock);
-  writeFileSync(join(layout.lock, 'holder'), `${process.pid} 1`);
-  t.ok(acquireLease(layout, asked('one')), 'another process may have its number since');
+});
+
+t.test('of many processes that take and free it one has it at a time', async (t) => {
+  const folder = t.testdir();
+  const [path, held] = [join(folder, 'lock'), join(folder, 'held')];
+  // Each begins with a lock whose holder is gone, and makes a folder that can be made once.
+  const program = `
+    import { mkdirSync, rmdirSync, symlinkSync } from 'node:fs';
+    import { freeLock, takeLock } from ${JSON.stringify(resolve('devops/host/process-lock.ts'))};
+    let taken = 0;
+    while (taken < ${ROUNDS}) {
+      if (!takeLock(${JSON.stringify(path)})) continue;
+      mkdirSync(${JSON.stringify(held)});
+      rmdirSync(${JSON.stringify(held)});
+      freeLock(${JSON.stringify(path)});
+      taken++;
+      if (taken % 10 === 0) try { symlinkSync('4194305 1', ${JSON.stringify(path)}); } catch (error) { if (error.code !== 'EEXIST') throw error; }
+    }`;
+  const runs = Array.from({ length: 3 }, () =>
+    promisify(execFile)(process.execPath, [
+      '--import=./scripts/strip-types.mjs',
+      '--input-type=module',
+      '--eval',
+      program,
+    ]),
+  );
+  for (const { stderr } of await Promise.all(runs)) t.equal(stderr, '');
 });
