@@ -1,8 +1,9 @@
 // What a deploy writes down of itself.
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { openJournal, readJournal } from '../../../devops/audit/journal.ts';
+import { type Journal, openJournal, readJournal } from '../../../devops/audit/journal.ts';
+import { findInterrupted } from '../../../devops/roll/record.ts';
 
 const NOW = Date.UTC(2026, 0, 2);
 
@@ -27,7 +28,42 @@ t.test('a line that was changed, or is missing, is found', async (t) => {
   const [one, , three] = text.split('\n');
   t.throws(() => readJournal(`${one}\n${three}\n`), { message: /Line 2/ });
   writeFileSync(path, text.replace('h3', 'h4'));
-  t.throws(() => openJournal(path, { nowMs: () => NOW }), { message: /Line 3/ });
+  t.throws(() => openJournal(path, { nowMs: () => NOW }), {
+    name: 'JournalError',
+    message: /Line 3 of \/.*jsonl/,
+  });
+  t.throws(() => readJournal(`${text}garbage\n`), { name: 'JournalError', message: /Line 4/ });
+});
+
+t.test('while another process writes it nobody else does', async (t) => {
+  const path = join(t.testdir(), 'deploy.jsonl');
+  const startedAt = readFileSync(`/proc/${process.ppid}/stat`, 'utf8').split(') ').at(-1)?.split(' ')[19];
+  symlinkSync(`${process.ppid} ${startedAt}`, `${path}.lock`);
+  t.throws(() => openJournal(path, { nowMs: () => NOW }), {
+    name: 'JournalError',
+    message: `This deploy is at work still, as process ${process.ppid} of this machine: end it first.`,
+  });
+  rmSync(`${path}.lock`);
+  symlinkSync(`${process.ppid} 1`, `${path}.lock`);
+  t.ok(openJournal(path, { nowMs: () => NOW }), 'one that is gone may be gone on with');
+});
+
+t.test('the latest deploy that was not ended is gone on with, past those that touched nothing', async (t) => {
+  const folder = t.testdir();
+  const write = (name: string, entries: Parameters<Journal['append']>[0][]) => {
+    const journal = openJournal(join(folder, `${name}.jsonl`), { nowMs: () => NOW });
+    for (const entry of entries) journal.append(entry);
+  };
+  const begun = { type: 'begun', detail: {} } as const;
+  const switched = { type: 'intent', step: 'switch h1 r2', host: 'h1' } as const;
+  const ended = { type: 'ended' } as const;
+  t.equal(findInterrupted(folder), null);
+  write('1', [begun, switched]);
+  t.match(findInterrupted(folder), { path: join(folder, '1.jsonl') });
+  write('2', [begun, { type: 'intent', step: 'preflight h1 r3', host: 'h1' }, ended]);
+  t.match(findInterrupted(folder), { path: join(folder, '1.jsonl') }, 'one was refused since');
+  write('3', [begun, switched, ended]);
+  t.equal(findInterrupted(folder), null, 'another has taken its place');
 });
 
 t.test(

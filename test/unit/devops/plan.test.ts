@@ -116,3 +116,9 @@ t.test('a rollback sends and migrates nothing, and marks what it leaves', async 
     ['mark what was left', 'mark_bad h1 r1'],
   ]);
 });
+
+t.test('a release that was there before is not marked bad for its new variables', async (t) => {
+  const hosts = [{ name: 'h1', to: 'r2', isSwitched: true, isDrained: false }];
+  const [undo] = planUndo({ release: 'r2', isBad: true, names: ['h1'], hosts });
+  t.notOk(undo?.lanes.flat().some(({ action }) => action === 'mark_bad'));
+});
