@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { parseArgs } from 'node:util';
-import { connectAdmins } from '../devops/inventory/connect.ts';
+import { connectAdmins, leaveOut } from '../devops/inventory/connect.ts';
 import { ManifestError } from '../devops/manifest/read-manifest.ts';
 import { ingressOf } from '../devops/manifest/schema.ts';
 import { provision, type TaskReport } from '../devops/provision/provision.ts';
@@ -25,7 +25,7 @@ const { values } = parseArgs({
 await withEnvironment(values.env, {}, async ({ manifest, clients, root }) => {
   if (manifest.provider === 'local')
     throw new ManifestError('This machine needs no provisioning: deploy to it.');
-  const names = [...clients.keys()].filter((name) => !values.except.includes(name));
+  const names = leaveOut([...clients.keys()], values.except);
   console.log('base: Node and PM2');
   const { platform, arch } = process;
   const base = await buildBase({ cache: CACHE, variables: process.env, platform, arch });

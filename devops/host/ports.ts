@@ -3,10 +3,13 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { type Environment, managementPortOf, publicPortOf, readServiceEnvironment } from './environment.ts';
+import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
 import { readService } from './pm2.ts';
 
-/** Those that somebody else has, of the ones that the service is to listen on. */
+const PORT_MAX = 65_535;
+
+/** Those that somebody else has, of the ones that the service is to listen on. Throws HostError `refused` for what is no port. */
 export async function listTakenPorts(
   layout: Layout,
   { variables }: { readonly variables: Environment },
@@ -15,7 +18,10 @@ export async function listTakenPorts(
   const isRunning = (await readService(layout))?.status === 'online';
   const own = isRunning ? [publicPortOf(now), managementPortOf(now)] : [];
   const taken: number[] = [];
-  for (const port of [publicPortOf(variables), managementPortOf(variables)]) {
+  const wanted = { PORT: publicPortOf(variables), MANAGEMENT_PORT: managementPortOf(variables) };
+  for (const [name, port] of Object.entries(wanted)) {
+    if (!Number.isInteger(port) || port < 0 || port > PORT_MAX)
+      throw new HostError('refused', `${name} is ${variables[name]}: expected a number up to ${PORT_MAX}.`);
     if (!own.includes(port) && (await isTaken(port))) taken.push(port);
   }
   return taken;

@@ -21,7 +21,7 @@ export interface Committed {
 const COMMITTED_KEPT = 50;
 
 export function readState(layout: Layout): HostState {
-  return readJson<HostState>(layout.state) ?? { committed: [], bad: {} };
+  return { committed: [], bad: {}, ...readJson<HostState>(layout.state) };
 }
 
 export function noteCommitted(layout: Layout, committed: Committed): void {

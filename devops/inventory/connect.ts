@@ -32,10 +32,11 @@ export function connect({ manifest, except = [], tool, variables }: ConnectOptio
     manifest.provider === 'local'
       ? [['local', createLocalTransport(variables)]]
       : manifest.hosts.map((host) => [host.name, reach(manifest, host, manifest.ssh.user)]);
-  const unknown = except.filter((name) => !ways.some(([known]) => known === name));
-  if (unknown.length > 0) throw new ManifestError(`--except ${unknown.join(', ')}: there is no such host.`);
-  const kept = ways.filter(([name]) => !except.includes(name));
-  if (kept.length === 0) throw new ManifestError('No host is left to deploy to.');
+  const names = leaveOut(
+    ways.map(([name]) => name),
+    except,
+  );
+  const kept = ways.filter(([name]) => names.includes(name));
   const clients = new Map(
     kept.map(([name, transport]) => [name, createHostClient({ name, root, transport, tool })]),
   );
@@ -46,6 +47,15 @@ export function connect({ manifest, except = [], tool, variables }: ConnectOptio
       for (const one of clients.values()) await one.close();
     },
   };
+}
+
+/** Throws ManifestError for a name that no host has, and where none is left. */
+export function leaveOut(names: readonly string[], except: readonly string[]): string[] {
+  const unknown = except.filter((name) => !names.includes(name));
+  if (unknown.length > 0) throw new ManifestError(`--except ${unknown.join(', ')}: there is no such host.`);
+  const left = names.filter((name) => !except.includes(name));
+  if (left.length === 0) throw new ManifestError('No host is left.');
+  return left;
 }
 
 type Hosts = Extract<Manifest, { provider: 'hosts' }>;

@@ -47,7 +47,7 @@ async function fetchSecret(name: string, source: Source, variables: Variables): 
     if (value === undefined || value === '') throw new Error(`the variable ${source.env} is not set here`);
     return value;
   }
-  if ('file' in source) return readFileSync(source.file, 'utf8').trim();
+  if ('file' in source) return withoutBreak(readFileSync(source.file, 'utf8'));
   if ('age' in source) {
     const value = (await readAgeFile(source.age, findIdentities(variables)))[name];
     if (value === undefined) throw new Error(`${source.age} has no ${name}`);
@@ -59,9 +59,14 @@ async function fetchSecret(name: string, source: Source, variables: Variables): 
 async function runCommand([command, ...args]: [string, ...string[]]): Promise<string> {
   try {
     const { stdout } = await promisify(execFile)(command, args, { timeout: 30_000 });
-    return stdout.trim();
+    return withoutBreak(stdout);
   } catch (error) {
     // Not what it printed: that may be the secret.
     throw new Error(`${command} ended with ${String((error as { code?: unknown }).code)}`);
   }
+}
+
+/** The one that editors and programs put at the end. */
+function withoutBreak(text: string): string {
+  return text.replace(/\r?\n$/, '');
 }

@@ -102,11 +102,11 @@ ssh: { user: '$(id)' }
 });
 
 t.test('secrets come from the variables, a file or a command of who deploys', async (t) => {
-  const file = `${t.testdir({ key: 'from a file\n' })}/key`;
+  const file = `${t.testdir({ key: ' from a file \n' })}/key`;
   const secrets = { ONE: { env: 'MY_ONE' }, TWO: { file }, THREE: { command: ['echo', 'from a command'] } };
   t.same(await fetchSecrets(secrets, { MY_ONE: 'from here' }), {
     ONE: 'from here',
-    TWO: 'from a file',
+    TWO: ' from a file ',
     THREE: 'from a command',
   });
   const failing = { ONE: { env: 'MY_ONE' }, THREE: { command: ['sh', '-c', 'echo secret; exit 3'] } };
