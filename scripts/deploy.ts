@@ -29,7 +29,7 @@ import type { HostClient } from '../devops/remote/host-client.ts';
 import { diffVariables, type HostCheck } from '../devops/roll/check.ts';
 import { abortDeploy, type DeployOptions, EXIT, resumeDeploy, runDeploy } from '../devops/roll/deploy.ts';
 import { findRollbackTarget } from '../devops/roll/find-rollback-target.ts';
-import { follow, linkOf } from '../devops/roll/follow.ts';
+import { isFollowed } from '../devops/roll/follow.ts';
 import { findInterrupted, type Interrupted, noteBefore } from '../devops/roll/record.ts';
 import { planFor, survey } from '../devops/roll/survey.ts';
 import { CACHE, ENVIRONMENTS, EXAMPLE, HOST_PROGRAM, journalsOf, POLICIES, ROOT } from './deploy-places.ts';
@@ -139,7 +139,6 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
     reporter.checked(plan, checks);
     return checks.every(({ decision }) => decision.isAllowed) ? EXIT.done : EXIT.refused;
   }
-  const link = linkOf(given.variables);
   const deploy = `${new Date().toISOString().replace(/[-:]/g, '').slice(0, 15)}-${randomBytes(3).toString('hex')}`;
   return runDeploy({
     ...given,
@@ -153,7 +152,7 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
       ranInStaging: await ranIn(manifest.deploy.staged_in, { release: id, tool }),
       isRollbackWaived: options['no-rollback'],
       plan,
-      wasFollowed: link !== null && (await follow(link)) !== null,
+      wasFollowed: await isFollowed(given.variables),
       before: noteBefore(facts),
     },
     release,

@@ -14,9 +14,9 @@ const ANSWER_MS = 3000;
 const WITHIN_MS = 15_000;
 const AGAIN_MS = 250;
 
-/** The link that each deploy makes; null: nobody says what the service is called. */
-export function linkOf({ BASE_URL: base }: Readonly<Record<string, string>>): string | null {
-  return base === undefined ? null : `${base}/${SMOKE_KEY}`;
+/** Whether the link that each deploy makes can be followed from here; false where nobody says what the service is called. */
+export async function isFollowed({ BASE_URL: base }: Readonly<Record<string, string>>): Promise<boolean> {
+  return base !== undefined && (await follow(`${base}/${SMOKE_KEY}`)) !== null;
 }
 
 /** Once, and as nobody: a HEAD is no click. Null: it does not lead anywhere, or cannot be reached from here. */

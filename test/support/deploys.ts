@@ -16,7 +16,7 @@ import { buildTool } from '../../devops/release/tool.ts';
 import type { HostClient } from '../../devops/remote/host-client.ts';
 import { abortDeploy, resumeDeploy, runDeploy } from '../../devops/roll/deploy.ts';
 import { findRollbackTarget } from '../../devops/roll/find-rollback-target.ts';
-import { follow, linkOf } from '../../devops/roll/follow.ts';
+import { isFollowed } from '../../devops/roll/follow.ts';
 import { type DeployRecord, noteBefore, recordOf } from '../../devops/roll/record.ts';
 import { planFor, survey } from '../../devops/roll/survey.ts';
 import { TEST_MODULES } from './lab-hosts.ts';
@@ -68,7 +68,6 @@ export async function runTestDeploy(given: TestDeploy): Promise<number> {
   const { manifest, clients, deploy, app } = given;
   const facts = await survey(clients, { base: null, onNote: () => undefined });
   const release = given.release ?? findRollbackTarget([...facts.values()]);
-  const link = linkOf(given.variables);
   const built = {
     id: release,
     platform: process.platform,
@@ -88,7 +87,7 @@ export async function runTestDeploy(given: TestDeploy): Promise<number> {
       isRollbackWaived: false,
       release: built,
       plan: planFor({ manifest, release, names: clients.keys(), facts, isRollback: given.release === null }),
-      wasFollowed: link !== null && (await follow(link)) !== null,
+      wasFollowed: await isFollowed(given.variables),
       before: noteBefore(facts),
     },
     release: { ...built, ...layersOf(app) },

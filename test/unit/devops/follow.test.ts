@@ -2,13 +2,13 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
-import { follow, followAgain, linkOf } from '../../../devops/roll/follow.ts';
+import { follow, followAgain, isFollowed } from '../../../devops/roll/follow.ts';
 
 async function serve(t: Test, answer: (request: IncomingMessage, response: ServerResponse) => void) {
   const server = createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(() => server.close());
-  return linkOf({ BASE_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }) as string;
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/fleetlink-smoke`;
 }
 
 t.test('a link that leads on is followed, without a click', async (t) => {
@@ -18,8 +18,9 @@ t.test('a link that leads on is followed, without a click', async (t) => {
     response.writeHead(302, { location: 'https://example.com/' }).end();
   });
   t.match(await follow(link), { link, status: 302 });
-  t.same(asked, ['HEAD /fleetlink-smoke']);
-  t.equal(linkOf({}), null);
+  t.equal(await isFollowed({ BASE_URL: new URL(link).origin }), true);
+  t.same(asked, ['HEAD /fleetlink-smoke', 'HEAD /fleetlink-smoke']);
+  t.equal(await isFollowed({}), false);
 });
 
 t.test('what was never followed need not be', async (t) => {
