@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { readLock, takeLock } from '../host/process-lock.ts';
+import { freeLock, readLock, takeLock } from '../host/process-lock.ts';
 
 export interface Entry {
   readonly seq: number;
@@ -36,8 +36,9 @@ export function openJournal(
   { nowMs, onLine }: { readonly nowMs: () => number; readonly onLine?: (line: string) => void },
 ): Journal {
   mkdirSync(dirname(path), { recursive: true });
-  takeLock(`${path}.lock`);
-  const holder = readLock(`${path}.lock`);
+  const lock = `${path}.lock`;
+  takeLock(lock);
+  const holder = readLock(lock);
   if (holder !== null && !holder.isOwn)
     throw new JournalError(
       `This deploy is at work still, as process ${holder.pid} of this machine: end it first.`,
@@ -62,6 +63,7 @@ export function openJournal(
       // On the disk before anything is done: what was meant is known, whatever happens.
       appendFileSync(path, `${line}\n`, { flush: true });
       entries.push(entry);
+      if (entry.type === 'ended') freeLock(lock);
       onLine?.(line);
       return entry;
     },

@@ -1,6 +1,6 @@
 // What a deploy writes down of itself.
-import { appendFileSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { appendFileSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import t from 'tap';
 import { type Journal, openJournal, readJournal } from '../../../devops/audit/journal.ts';
 import { findInterrupted } from '../../../devops/roll/record.ts';
@@ -45,7 +45,10 @@ t.test('while another process writes it nobody else does', async (t) => {
   });
   rmSync(`${path}.lock`);
   symlinkSync(`${process.ppid} 1`, `${path}.lock`);
-  t.ok(openJournal(path, { nowMs: () => NOW }), 'one that is gone may be gone on with');
+  const journal = openJournal(path, { nowMs: () => NOW });
+  t.ok(journal, 'one that is gone may be gone on with');
+  journal.append({ type: 'ended' });
+  t.same(readdirSync(dirname(path)), ['deploy.jsonl'], 'and nothing stays behind');
 });
 
 t.test('the latest deploy that was not ended is gone on with, past those that touched nothing', async (t) => {
