@@ -224,40 +224,73 @@ type Value<K extends keyof Variables> = Variables[K]['fallback'] extends null
 /** The value of each variable under its name. */
 export type Config = { readonly [K in keyof Variables]: Value<K> };
 
+export interface ConfigFault {
+  readonly name: string;
+  readonly expected: string;
+  /** What stands there, for people; null: nothing does, or it is said already. */
+  readonly got: string | null;
+}
+
 /** Throws StartError that lists every fault, one a line. Values of secrets are not shown. */
 export function parseConfig(env: Environment): Config {
-  const faults: string[] = [];
-  const config: Record<string, unknown> = {};
+  const { config, faults } = readConfig(env);
+  if (faults.length === 0) return config;
+  const lines = faults.map(
+    ({ name, expected, got }) => `  ${name}: ${expected}${got === null ? '' : `, got ${got}`}`,
+  );
+  throw new StartError(`The configuration is not valid.\n${lines.join('\n')}`);
+}
+
+/** Whatever would stop the start, in the order of the table. */
+export function findConfigFaults(env: Environment): readonly ConfigFault[] {
+  return readConfig(env).faults;
+}
+
+function readConfig(env: Environment): { config: Config; faults: readonly ConfigFault[] } {
+  const faults: ConfigFault[] = [];
+  const values: Record<string, unknown> = {};
   for (const [name, variable] of Object.entries<Variable>(VARIABLES)) {
     const text = env[name] === undefined || env[name] === '' ? fallbackOf(variable, env) : env[name];
     if (text === null) {
-      config[name] = null;
+      values[name] = null;
       continue;
     }
-    const result = variable.rule.safeParse(text);
-    if (result.success) config[name] = result.data;
+    const { success, data, error } = variable.rule.safeParse(text);
+    if (success) values[name] = data;
     else
-      faults.push(
-        `${name}: ${result.error.issues[0]?.message}, got ${variable.secret ? '[secret]' : JSON.stringify(text)}`,
-      );
+      faults.push({
+        name,
+        expected: error.issues[0]?.message ?? 'expected something else',
+        got: variable.secret ? '[secret]' : JSON.stringify(text),
+      });
   }
-  const parsed = config as unknown as Config;
-  if (faults.length === 0) faults.push(...findContradictions(parsed, env));
-  if (faults.length > 0) throw new StartError(`The configuration is not valid.\n  ${faults.join('\n  ')}`);
-  return parsed;
+  const config = values as unknown as Config;
+  return { config, faults: faults.length > 0 ? faults : findContradictions(config, env) };
 }
 
 /** Rules between variables, judged once each of them is right by itself. */
-function findContradictions(config: Config, env: Environment): string[] {
-  const faults: string[] = [];
+function findContradictions(config: Config, env: Environment): ConfigFault[] {
+  const faults: ConfigFault[] = [];
   if (config.PORT !== 0 && config.PORT === config.MANAGEMENT_PORT) {
-    faults.push(`MANAGEMENT_PORT: expected another port than PORT, got ${config.PORT} for both`);
+    faults.push({
+      name: 'MANAGEMENT_PORT',
+      expected: 'expected another port than PORT',
+      got: `${config.PORT} for both`,
+    });
   }
   if (config.PORT === 0 && !env.BASE_URL) {
-    faults.push('BASE_URL: expected a value when PORT is 0, because any free port is taken then');
+    faults.push({
+      name: 'BASE_URL',
+      expected: 'expected a value when PORT is 0, because any free port is taken then',
+      got: null,
+    });
   }
   if (config.NODE_ENV === 'production' && !env.BASE_URL) {
-    faults.push('BASE_URL: expected a value in production, such as https://sho.rt: short URLs begin with it');
+    faults.push({
+      name: 'BASE_URL',
+      expected: 'expected a value in production, such as https://sho.rt: short URLs begin with it',
+      got: null,
+    });
   }
   return faults;
 }

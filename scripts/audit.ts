@@ -2,24 +2,24 @@
 // journal holds together.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { type Entry, JournalError, readJournal } from '../devops/audit/journal.ts';
 import { reportDeploy } from '../devops/audit/report.ts';
 import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
+import { readArguments } from './arguments.ts';
 import { ENVIRONMENTS, journalsOf } from './deploy-places.ts';
 
 const EXIT = { damaged: 1, usage: 64 };
-const { values } = parseArgs({
-  options: {
-    env: { type: 'string' },
-    deploy: { type: 'string' },
-    last: { type: 'string', default: '10' },
-    verify: { type: 'boolean', default: false },
-  },
+const given = readArguments('npm run audit -- --env NAME [--deploy ID] [--last 10] [--verify]', {
+  env: { type: 'string' },
+  deploy: { type: 'string' },
+  last: { type: 'string', default: '10' },
+  verify: { type: 'boolean', default: false },
 });
+const { values } = given;
 try {
-  readManifest(ENVIRONMENTS, values.env ?? '');
-  const folder = journalsOf(values.env ?? '');
+  const environment = given.environment();
+  readManifest(ENVIRONMENTS, environment);
+  const folder = journalsOf(environment);
   const names = (existsSync(folder) ? readdirSync(folder) : [])
     .filter(
       (name) => name.endsWith('.jsonl') && (values.deploy === undefined || name === `${values.deploy}.jsonl`),

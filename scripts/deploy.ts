@@ -3,11 +3,10 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { JournalError, openJournal } from '../devops/audit/journal.ts';
 import type { HostFacts } from '../devops/host/inspect.ts';
 import { connect } from '../devops/inventory/connect.ts';
-import { readManifest } from '../devops/manifest/read-manifest.ts';
+import { readManifest, requireUsable } from '../devops/manifest/read-manifest.ts';
 import { proxiesOf } from '../devops/manifest/schema.ts';
 import { fetchReceivers, fetchSecrets } from '../devops/manifest/secrets.ts';
 import { createNotifier, postJson } from '../devops/notify/notify.ts';
@@ -18,12 +17,12 @@ import { factsToBegin } from '../devops/policy/facts.ts';
 import type { Archive } from '../devops/release/archive.ts';
 import {
   buildRelease,
+  findBuilt,
   findRelease,
   identify,
   type Release,
   type ReleaseIdentity,
 } from '../devops/release/build-release.ts';
-import { BuildError } from '../devops/release/npm.ts';
 import { buildTool } from '../devops/release/tool.ts';
 import type { HostClient } from '../devops/remote/host-client.ts';
 import { diffVariables, type HostCheck } from '../devops/roll/check.ts';
@@ -32,8 +31,9 @@ import { findRollbackTarget } from '../devops/roll/find-rollback-target.ts';
 import { isFollowed } from '../devops/roll/follow.ts';
 import { findInterrupted, type Interrupted, noteBefore } from '../devops/roll/record.ts';
 import { planFor, survey } from '../devops/roll/survey.ts';
+import { readArguments } from './arguments.ts';
 import { CACHE, ENVIRONMENTS, EXAMPLE, HOST_PROGRAM, journalsOf, POLICIES, ROOT } from './deploy-places.ts';
-import { explained, PERSON } from './environment.ts';
+import { explained, PERSON, ranIn } from './environment.ts';
 
 const TARGET = { platform: process.platform, arch: process.arch };
 const LIVE_EVERY_MS = 200;
@@ -43,18 +43,39 @@ npm run deploy -- --env NAME --resume | --abort
 npm run deploy -- --print-schema
 npm run rollback -- --env NAME [--check] [--to ID] [--except HOST]`;
 
+const OPTIONS = {
+  env: { type: 'string' },
+  check: { type: 'boolean', default: false },
+  'print-schema': { type: 'boolean', default: false },
+  release: { type: 'string' },
+  resume: { type: 'boolean', default: false },
+  abort: { type: 'boolean', default: false },
+  rollback: { type: 'boolean', default: false },
+  to: { type: 'string' },
+  except: { type: 'string', multiple: true, default: [] as string[] },
+  'no-rollback': { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+  'allow-dirty': { type: 'boolean', default: false },
+} as const;
+
+type Options = ReturnType<typeof readArguments<typeof OPTIONS>>['values'] & { readonly env: string };
+
 process.exitCode = await explained(main);
 
 async function main(): Promise<number> {
-  const options = readArguments();
-  if (options === null) return EXIT.usage;
-  if (options['print-schema']) {
+  const { values, environment: named } = readArguments(USAGE, OPTIONS);
+  if (values['print-schema']) {
     process.stdout.write(readFileSync(EXAMPLE, 'utf8'));
     return EXIT.done;
   }
+  const options: Options = { ...values, env: named() };
+  // Whoever looked on may go; the deploy goes on.
+  process.stdout.on('error', () => undefined);
   const { env: environment, except } = options;
   const manifest = readManifest(ENVIRONMENTS, environment);
   const secrets = await fetchSecrets(manifest.secrets, process.env);
+  const variables = { ...proxiesOf(manifest), ...manifest.service, ...secrets };
+  requireUsable(variables, manifest);
   const write = (text: string): void => void process.stdout.write(text);
   const isLive = process.stdout.isTTY === true;
   const reporter = options.json
@@ -84,12 +105,7 @@ async function main(): Promise<number> {
     policies: await loadPolicies(POLICIES),
     manifest,
     clients,
-    variables: {
-      ...proxiesOf(manifest),
-      ...manifest.service,
-      ...secrets,
-      DATA_DIR: join(root, 'shared/data'),
-    },
+    variables: { ...variables, DATA_DIR: join(root, 'shared/data') },
     reporter,
     isInterrupted: listenForInterrupts(reporter),
   };
@@ -112,7 +128,9 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
   const { manifest, clients, reporter } = given;
   const interrupted = findUnlessDamaged(journals, reporter);
   if (interrupted !== null) {
-    const then = options.check ? '--resume or --abort goes on with it' : 'this one takes its place';
+    const then = options.check
+      ? '--resume or --abort goes on with it'
+      : 'once this one begins, it takes its place';
     reporter.note(`deploy ${interrupted.record.deploy} was interrupted; ${then}`);
   }
   const built = options.rollback ? null : await buildUnlessInterrupted(options, given);
@@ -122,7 +140,7 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
     base: options.check ? null : (built?.base ?? null),
     onNote: reporter.note,
   });
-  const release = built ?? identify(options.to ?? findRollbackTarget([...facts.values()]), TARGET);
+  const release = built ?? identify(findRollbackTarget(facts, options.to ?? null), TARGET);
   const { id, platform, arch, isDirty } = release;
   const plan = planFor({
     manifest,
@@ -132,6 +150,8 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
     isRollback: options.rollback,
   });
   reporter.plan(plan);
+  if (plan.hosts.every(({ from }) => from === id))
+    reporter.note(`${id} runs there already: it is started anew, with the variables as they are now`);
   if (options.check) {
     const checks = await Promise.all(
       [...facts].map(([name, host]) => check(name, { host, release, options, given: { ...given, tool } })),
@@ -233,7 +253,8 @@ async function goOn({ options, tool: _, journals, ...given }: Given): Promise<nu
   return go({
     ...given,
     record,
-    release: { ...findLayers(record.release.id), ...record.release },
+    // Where it was built on another machine, only what hosts have already can be gone on with.
+    release: { ...findBuilt(CACHE, record.release.id), ...record.release },
     journal: openJournal(path, { nowMs: Date.now }),
   });
 }
@@ -249,33 +270,6 @@ async function buildUnlessInterrupted(
     return isInterrupted() ? 'interrupted' : built;
   } catch (error) {
     if (isInterrupted()) return 'interrupted';
-    throw error;
-  }
-}
-
-/** Whether every host of another environment has committed the release; false where none is named. */
-async function ranIn(
-  environment: string | undefined,
-  { release, tool }: { readonly release: string; readonly tool: Archive },
-): Promise<boolean> {
-  if (environment === undefined) return false;
-  const manifest = readManifest(ENVIRONMENTS, environment);
-  const { clients, close } = connect({ manifest, tool, variables: process.env });
-  try {
-    const facts = [...(await survey(clients, { base: null, onNote: () => undefined })).values()];
-    const has = ({ state }: HostFacts): boolean => state.committed.some((one) => one.release === release);
-    return facts.length === clients.size && facts.every(has);
-  } finally {
-    await close();
-  }
-}
-
-/** Nothing where it was built on another machine; then only what hosts have already can be gone on with. */
-function findLayers(id: string): Partial<Release> {
-  try {
-    return findRelease(CACHE, id);
-  } catch (error) {
-    if (error instanceof BuildError) return {};
     throw error;
   }
 }
@@ -307,37 +301,6 @@ function listenForInterrupts(reporter: Reporter): () => boolean {
     );
   });
   return () => interrupts > 0;
-}
-
-type Options = NonNullable<ReturnType<typeof readArguments>>;
-
-function readArguments() {
-  try {
-    const { values } = parseArgs({
-      options: {
-        env: { type: 'string' },
-        check: { type: 'boolean', default: false },
-        'print-schema': { type: 'boolean', default: false },
-        release: { type: 'string' },
-        resume: { type: 'boolean', default: false },
-        abort: { type: 'boolean', default: false },
-        rollback: { type: 'boolean', default: false },
-        to: { type: 'string' },
-        except: { type: 'string', multiple: true, default: [] },
-        'no-rollback': { type: 'boolean', default: false },
-        json: { type: 'boolean', default: false },
-        'allow-dirty': { type: 'boolean', default: false },
-      },
-    });
-    const { env } = values;
-    if (env === undefined && !values['print-schema']) {
-      throw new Error('--env is missing: which environment?');
-    }
-    return { ...values, env: env ?? '' };
-  } catch (error) {
-    console.error(`${(error as Error).message}\n${USAGE}`);
-    return null;
-  }
 }
 
 function end(code: number, message: string): number {

@@ -2,6 +2,7 @@
 import { hostname, userInfo } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { JournalError } from '../devops/audit/journal.ts';
+import type { HostFacts } from '../devops/host/inspect.ts';
 import { connect, type Inventory } from '../devops/inventory/connect.ts';
 import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
 import type { Manifest } from '../devops/manifest/schema.ts';
@@ -12,7 +13,7 @@ import { buildTool } from '../devops/release/tool.ts';
 import { HostFailure } from '../devops/remote/host-client.ts';
 import { EXIT } from '../devops/roll/deploy.ts';
 import { RollbackError } from '../devops/roll/find-rollback-target.ts';
-import { UnreachableError } from '../devops/roll/survey.ts';
+import { survey, UnreachableError } from '../devops/roll/survey.ts';
 import { TransportError } from '../devops/transport/transport.ts';
 import { CACHE, ENVIRONMENTS, HOST_PROGRAM } from './deploy-places.ts';
 
@@ -30,16 +31,18 @@ export interface Environment extends Pick<Inventory, 'root' | 'clients'> {
 
 /** Ends the process with the code that `work` resolves with, or that of a trouble which has a sentence. */
 export async function withEnvironment(
-  name: string | undefined,
+  name: string,
   { except = [] }: { readonly except?: readonly string[] },
   work: (environment: Environment) => Promise<number>,
 ): Promise<void> {
+  // Whoever looked on has seen enough.
+  process.stdout.on('error', () => process.exit(EXIT.done));
   process.exitCode = await explained(async () => {
-    const manifest = readManifest(ENVIRONMENTS, name ?? '');
+    const manifest = readManifest(ENVIRONMENTS, name);
     const tool = await buildTool(CACHE, HOST_PROGRAM);
     const { root, clients, close } = connect({ manifest, except, tool, variables: process.env });
     try {
-      return await work({ name: name as string, manifest, tool, root, clients });
+      return await work({ name, manifest, tool, root, clients });
     } finally {
       await close();
     }
@@ -49,6 +52,23 @@ export async function withEnvironment(
 /** The variables of the service for who only asks which there are: no secret is fetched for it. */
 export function knownVariables({ service, secrets }: Manifest): Record<string, string> {
   return { ...service, ...Object.fromEntries(Object.keys(secrets).map((name) => [name, '•••'])) };
+}
+
+/** Whether every host of another environment has committed the release; false where none is named. */
+export async function ranIn(
+  environment: string | undefined,
+  { release, tool }: { readonly release: string; readonly tool: Archive },
+): Promise<boolean> {
+  if (environment === undefined) return false;
+  const manifest = readManifest(ENVIRONMENTS, environment);
+  const { clients, close } = connect({ manifest, tool, variables: process.env });
+  try {
+    const facts = [...(await survey(clients, { base: null, onNote: () => undefined })).values()];
+    const has = ({ state }: HostFacts): boolean => state.committed.some((one) => one.release === release);
+    return facts.length === clients.size && facts.every(has);
+  } finally {
+    await close();
+  }
 }
 
 /** What has no sentence is a defect, and thrown. */

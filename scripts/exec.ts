@@ -1,20 +1,21 @@
 // `npm run exec -- --env staging -- df -h`: a command on each host, and what it says. Ends with the highest exit code.
-import { parseArgs } from 'node:util';
-import { ManifestError } from '../devops/manifest/read-manifest.ts';
 import type { HostClient } from '../devops/remote/host-client.ts';
 import { TransportError } from '../devops/transport/transport.ts';
+import { readArguments } from './arguments.ts';
 import { withEnvironment } from './environment.ts';
 
 const UNREACHABLE_EXIT = 255;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { env: { type: 'string' }, except: { type: 'string', multiple: true, default: [] } },
-});
-await withEnvironment(values.env, values, async ({ clients }) => {
-  if (positionals.length === 0) throw new ManifestError('npm run exec -- --env NAME -- COMMAND');
-  return Math.max(...(await Promise.all([...clients.values()].map(run))));
-});
+const given = readArguments(
+  'npm run exec -- --env NAME [--except HOST] -- COMMAND',
+  { env: { type: 'string' }, except: { type: 'string', multiple: true, default: [] } },
+  { allowPositionals: true },
+);
+const { values, positionals } = given;
+if (positionals.length === 0) given.fail('There is no command.');
+await withEnvironment(given.environment(), values, async ({ clients }) =>
+  Math.max(...(await Promise.all([...clients.values()].map(run)))),
+);
 
 async function run(client: HostClient): Promise<number> {
   try {

@@ -5,12 +5,12 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { manifestOf, openLab } from '../test/lab/lab.ts';
-import { CACHE, ENVIRONMENTS } from './deploy-places.ts';
+import { isListening } from '../test/support/is-listening.ts';
+import { readArguments } from './arguments.ts';
+import { CACHE, ENVIRONMENTS, journalsOf } from './deploy-places.ts';
 import { findCommand } from './requirements.ts';
 
-const USAGE = 'npm run lab -- up [--hosts 3] [--port 8080] | down | status';
 const PROGRAM = fileURLToPath(import.meta.url);
 const FOLDER = join(CACHE, 'lab');
 /** What runs, and how it is reached. */
@@ -33,14 +33,16 @@ interface LabState {
   readonly knownHosts: string;
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { hosts: { type: 'string', default: '3' }, port: { type: 'string', default: '8080' } },
-});
+const given = readArguments(
+  'npm run lab -- up [--hosts 3] [--port 8080] | down | status',
+  { hosts: { type: 'string', default: '3' }, port: { type: 'string', default: '8080' } },
+  { allowPositionals: true },
+);
+const { values, positionals } = given;
 const COMMANDS: Readonly<Record<string, () => Promise<void>>> = { up, down, status, serve };
 const command = COMMANDS[positionals[0] ?? ''];
-if (command === undefined) fail(USAGE);
-await command();
+if (command === undefined) given.fail(`${positionals[0] ?? 'Nothing'} is no command of the lab.`);
+else await command();
 
 /** Starts what serves the lab, and waits until that says how it is reached. */
 async function up(): Promise<void> {
@@ -48,9 +50,14 @@ async function up(): Promise<void> {
   const missing = NEEDED.filter((name) => findCommand(name, process.env.PATH ?? '') === null);
   if (missing.length > 0) fail(`The lab needs these commands: ${missing.join(', ')}.`);
   readNumber('hosts', HOSTS_MAX);
+  const port = readNumber('port', 65_535);
+  if (await isListening('127.0.0.1', port))
+    fail(`Another program listens on 127.0.0.1:${port}. Choose another port: --port 8081.`);
   if (readState() !== null) fail('A lab is up already. See `npm run lab -- status`, or end it with `down`.');
   mkdirSync(FOLDER, { recursive: true });
   rmSync(STATE, { force: true });
+  // Of hosts that are gone.
+  rmSync(journalsOf('lab'), { recursive: true, force: true });
   const log = openSync(LOG, 'w');
   const args = [...process.execArgv, PROGRAM, 'serve', '--hosts', values.hosts, '--port', values.port];
   const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', log, log] });

@@ -1,52 +1,70 @@
 // `npm run policy -- --env staging`: what the policies would say of a deploy now, host by host. Asks, and changes nothing.
-import { parseArgs } from 'node:util';
-import { type Decision, type Facts, loadPolicies } from '../devops/policy/decide.ts';
-import { type BeginFacts, factsToBegin } from '../devops/policy/facts.ts';
-import { identify } from '../devops/release/build-release.ts';
+import type { HostFacts } from '../devops/host/inspect.ts';
+import { ManifestError } from '../devops/manifest/read-manifest.ts';
+import { NOT_ASKED } from '../devops/output/reporter.ts';
+import { type Decision, loadPolicies } from '../devops/policy/decide.ts';
+import { factsToBegin } from '../devops/policy/facts.ts';
+import { findBuilt, identify, type ReleaseIdentity } from '../devops/release/build-release.ts';
 import type { HostClient } from '../devops/remote/host-client.ts';
 import { EXIT } from '../devops/roll/deploy.ts';
 import { survey } from '../devops/roll/survey.ts';
-import { POLICIES } from './deploy-places.ts';
-import { knownVariables, PERSON, withEnvironment } from './environment.ts';
+import { readArguments } from './arguments.ts';
+import { CACHE, POLICIES } from './deploy-places.ts';
+import { knownVariables, PERSON, ranIn, withEnvironment } from './environment.ts';
 
-const { values } = parseArgs({
-  options: {
-    env: { type: 'string' },
-    release: { type: 'string' },
-    json: { type: 'boolean', default: false },
-  },
+const given = readArguments('npm run policy -- --env NAME [--release ID] [--json]', {
+  env: { type: 'string' },
+  release: { type: 'string' },
+  json: { type: 'boolean', default: false },
 });
-await withEnvironment(values.env, {}, async ({ name: environment, manifest, clients }) => {
+const { values } = given;
+await withEnvironment(given.environment(), {}, async ({ name: environment, manifest, clients, tool }) => {
   const policies = await loadPolicies(POLICIES);
   const facts = await survey(clients, { base: null, onNote: () => undefined });
   const variables = knownVariables(manifest);
+  const wanted = values.release === undefined ? null : findWanted(values.release, facts);
   const decisions = await Promise.all(
     [...facts].map(async ([name, host]) => {
+      const release = wanted ?? identify(host.current ?? 'nothing', host);
+      const ranInStaging = await ranIn(manifest.deploy.staged_in, { release: release.id, tool });
       const takenPorts = await (clients.get(name) as HostClient).call<number[]>('ports', { variables });
-      const given = { environment, manifest, hosts: clients.size, host, takenPorts };
-      return policies.decide({ gate: 'begin', person: PERSON, host: name, facts: factsNow(given) });
+      const begin = factsToBegin({
+        environment,
+        manifest,
+        release,
+        isRollback: false,
+        ranInStaging,
+        hosts: clients.size,
+        variables,
+        host,
+        takenPorts,
+        nowMs: Date.now(),
+      });
+      return policies.decide({ gate: 'begin', person: PERSON, host: name, facts: begin });
     }),
   );
-  show(policies.names, decisions);
+  const unknown = [...clients.keys()].filter((name) => !facts.has(name));
+  show({ names: policies.names, decisions, unknown });
   return decisions.every(({ isAllowed }) => isAllowed) ? EXIT.done : EXIT.refused;
 });
 
-/** Of the release that was named, or of what runs. */
-function factsNow(
-  given: Pick<BeginFacts, 'environment' | 'manifest' | 'hosts' | 'host' | 'takenPorts'>,
-): Facts {
-  const id = values.release ?? given.host.current ?? 'nothing';
-  return factsToBegin({
-    ...given,
-    release: identify(id, process),
-    isRollback: false,
-    ranInStaging: false,
-    variables: knownVariables(given.manifest),
-    nowMs: Date.now(),
-  });
+/** Of what was built here, or is on a host. Throws ManifestError where it is nowhere. */
+function findWanted(id: string, facts: ReadonlyMap<string, HostFacts>): ReleaseIdentity {
+  const built = findBuilt(CACHE, id);
+  if (built !== null) return built;
+  const host = [...facts.values()].find(({ releases }) => releases.includes(id));
+  if (host === undefined) throw new ManifestError(`There is no release ${id}, neither here nor on a host.`);
+  return identify(id, host);
 }
 
-function show(names: readonly string[], decisions: readonly Decision[]): void {
+interface Shown {
+  readonly names: readonly string[];
+  readonly decisions: readonly Decision[];
+  /** Hosts without anything that could be asked. */
+  readonly unknown: readonly string[];
+}
+
+function show({ names, decisions, unknown }: Shown): void {
   if (values.json) {
     console.log(JSON.stringify(decisions, null, 2));
     return;
@@ -56,4 +74,5 @@ function show(names: readonly string[], decisions: readonly Decision[]): void {
     console.log(`${isAllowed ? '✓' : '✗'} ${host}  ${isAllowed ? 'a deploy may begin' : 'refused'}`);
     for (const { policy, reason } of refusals) console.log(`    ${policy}: ${reason}`);
   }
+  for (const host of unknown) console.log(`? ${host}  ${NOT_ASKED}`);
 }

@@ -2,7 +2,6 @@
 // second run changes nothing. `--check` says what would be changed.
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { parseArgs } from 'node:util';
 import { connectAdmins, leaveOut } from '../devops/inventory/connect.ts';
 import { ManifestError } from '../devops/manifest/read-manifest.ts';
 import { ingressOf } from '../devops/manifest/schema.ts';
@@ -11,18 +10,18 @@ import { listTasks } from '../devops/provision/tasks.ts';
 import { buildBase } from '../devops/release/base.ts';
 import { EXIT } from '../devops/roll/deploy.ts';
 import { countFloor } from '../devops/roll/plan.ts';
+import { readArguments } from './arguments.ts';
 import { CACHE } from './deploy-places.ts';
 import { PERSON, withEnvironment } from './environment.ts';
 
 const MARKS = { ok: '✓', changed: '±', failed: '✗' };
-const { values } = parseArgs({
-  options: {
-    env: { type: 'string' },
-    check: { type: 'boolean', default: false },
-    except: { type: 'string', multiple: true, default: [] },
-  },
+const given = readArguments('npm run provision -- --env NAME [--check] [--except HOST]', {
+  env: { type: 'string' },
+  check: { type: 'boolean', default: false },
+  except: { type: 'string', multiple: true, default: [] },
 });
-await withEnvironment(values.env, {}, async ({ manifest, clients, root }) => {
+const { values } = given;
+await withEnvironment(given.environment(), {}, async ({ manifest, clients, root }) => {
   if (manifest.provider === 'local')
     throw new ManifestError('This machine needs no provisioning: deploy to it.');
   const names = leaveOut([...clients.keys()], values.except);

@@ -1,6 +1,5 @@
 // `npm run status -- --env staging`: what each host runs and how it does, what the policies would say, and who is deploying. Asks, and
 // changes nothing but our own program on the host, which answers. `--watch` asks again every two seconds and shows what came in between.
-import { parseArgs } from 'node:util';
 import type { HostFacts } from '../devops/host/inspect.ts';
 import type { Figures } from '../devops/host/measure.ts';
 import { loadPolicies } from '../devops/policy/decide.ts';
@@ -11,19 +10,19 @@ import { EXIT } from '../devops/roll/deploy.ts';
 import { ratesOf } from '../devops/roll/rates.ts';
 import { findInterrupted, type Interrupted, listOpenSteps } from '../devops/roll/record.ts';
 import { inspectHost } from '../devops/roll/survey.ts';
+import { readArguments } from './arguments.ts';
 import { journalsOf, POLICIES } from './deploy-places.ts';
 import { knownVariables, PERSON, withEnvironment } from './environment.ts';
 
 const WATCH_EVERY_MS = 2000;
 const CLEAR = '\x1b[H\x1b[2J';
 
-const { values } = parseArgs({
-  options: {
-    env: { type: 'string' },
-    json: { type: 'boolean', default: false },
-    watch: { type: 'boolean', default: false },
-  },
+const given = readArguments('npm run status -- --env NAME [--watch] [--json]', {
+  env: { type: 'string' },
+  json: { type: 'boolean', default: false },
+  watch: { type: 'boolean', default: false },
 });
+const { values } = given;
 interface Row {
   readonly host: string;
   readonly release: string;
@@ -60,29 +59,31 @@ const NOTHING: Row = {
   lease: '–',
 };
 
-await withEnvironment(values.env, {}, async ({ name: environment, manifest, clients }) => {
+await withEnvironment(given.environment(), {}, async ({ name: environment, manifest, clients }) => {
   const policies = await loadPolicies(POLICIES);
+  const variables = knownVariables(manifest);
   /** What each host said last. */
   const before = new Map<string, Figures>();
 
   async function readRow(client: HostClient): Promise<Row> {
     try {
       const facts = await inspectHost(client, { base: null, onNote: () => undefined });
-      if (facts === null) return { ...NOTHING, host: client.name, health: 'not provisioned' };
-      const figures = await client.call<Figures | null>('figures');
+      if (facts === null) return { ...NOTHING, host: client.name, health: 'never deployed to' };
+      const takenPorts = await client.call<number[]>('ports', { variables });
+      const figures = isOther(facts) ? null : await client.call<Figures | null>('figures');
       const row = {
         ...toRow(client.name, facts),
         ...(figures !== null && describeRates(figures, before.get(client.name) ?? null)),
       };
       if (figures !== null) before.set(client.name, figures);
-      return { ...row, policy: judge(client.name, facts) };
+      return { ...row, policy: judge(client.name, facts, takenPorts) };
     } catch (error) {
       return { ...NOTHING, host: client.name, health: (error as Error).message };
     }
   }
 
   /** Of what it runs, were it deployed now. */
-  function judge(host: string, facts: HostFacts): string {
+  function judge(host: string, facts: HostFacts, takenPorts: readonly number[]): string {
     const id = facts.current ?? 'nothing';
     const { refusals } = policies.decide({
       gate: 'begin',
@@ -93,11 +94,11 @@ await withEnvironment(values.env, {}, async ({ name: environment, manifest, clie
         manifest,
         hosts: clients.size,
         host: facts,
-        takenPorts: [],
+        takenPorts,
         release: identify(id, facts),
         isRollback: false,
         ranInStaging: true,
-        variables: knownVariables(manifest),
+        variables,
         nowMs: Date.now(),
       }),
     });
@@ -115,14 +116,25 @@ await withEnvironment(values.env, {}, async ({ name: environment, manifest, clie
   }
 });
 
+/** Whether somebody else answers where the service would. */
+function isOther({ readyz, service }: HostFacts): boolean {
+  return readyz !== null && readyz.pid !== service?.pid;
+}
+
+function describeHealth(facts: HostFacts): string {
+  const { readyz } = facts;
+  if (readyz === null) return 'does not answer';
+  if (isOther(facts)) return `does not run; process ${readyz.pid}, which is not ours, answers in its place`;
+  return readyz.reasons.length === 0 ? readyz.status : `${readyz.status} (${readyz.reasons.join(', ')})`;
+}
+
 function toRow(host: string, facts: HostFacts): Row {
   const { service, readyz, lease } = facts;
-  const reasons = readyz === null || readyz.reasons.length === 0 ? '' : ` (${readyz.reasons.join(', ')})`;
   return {
     ...NOTHING,
     host,
     release: facts.current ?? 'nothing',
-    health: readyz === null ? 'does not answer' : `${readyz.status}${reasons}`,
+    health: describeHealth(facts),
     up: service === null ? '–' : describeDuration(facts.nowMs - service.startedAtMs),
     starts: service === null ? null : service.restarts + 1,
     disk: `${(facts.freeBytes / 1e9).toFixed(1)} GB free`,

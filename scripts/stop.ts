@@ -1,21 +1,20 @@
 // `npm run stop -- --env local`: ends the service and its PM2 on each host. Data and releases stay, and the next deploy starts it again.
 import { randomBytes } from 'node:crypto';
-import { parseArgs } from 'node:util';
 import type { HostFacts } from '../devops/host/inspect.ts';
 import { ManifestError } from '../devops/manifest/read-manifest.ts';
 import type { HostClient } from '../devops/remote/host-client.ts';
 import { EXIT } from '../devops/roll/deploy.ts';
 import { survey } from '../devops/roll/survey.ts';
+import { readArguments } from './arguments.ts';
 import { PERSON, withEnvironment } from './environment.ts';
 
-const { values } = parseArgs({
-  options: {
-    env: { type: 'string' },
-    except: { type: 'string', multiple: true, default: [] },
-    yes: { type: 'boolean', default: false },
-  },
+const given = readArguments('npm run stop -- --env NAME [--except HOST] [--yes]', {
+  env: { type: 'string' },
+  except: { type: 'string', multiple: true, default: [] },
+  yes: { type: 'boolean', default: false },
 });
-await withEnvironment(values.env, values, async ({ name, manifest, clients }) => {
+const { values } = given;
+await withEnvironment(given.environment(), values, async ({ name, manifest, clients }) => {
   if (manifest.provider !== 'local' && !values.yes) {
     throw new ManifestError(
       `This takes ${name} away from everybody: ${[...clients.keys()].join(', ')}. Say --yes if that is meant.`,

@@ -8,6 +8,7 @@
  *      when they are not in the first third, and not too many keys begin alike.
  */
 
+import { DISTANCE_MAX, distanceBetween } from '../kernel/edit-distance.ts';
 import { BASE62, KEY_LENGTH_MAX } from './key.ts';
 
 export interface NearKeyStore {
@@ -25,7 +26,6 @@ const NEIGHBOURS_MAX = 500;
 /** Longer ones would have thousands of edits; what begins like them tells enough. */
 const EDITED_LENGTH_MAX = 16;
 const KEY_CHARACTERS = [...`${BASE62}-_`];
-const DISTANCE_MAX = 2;
 /** Shorter ones are two edits away from too much. */
 const TWO_EDITS_FROM = 4;
 
@@ -61,35 +61,4 @@ export function editsOf(key: string): string[] {
   edits.delete(key);
   edits.delete('');
   return [...edits].filter(({ length }) => length <= KEY_LENGTH_MAX);
-}
-
-/** Edits that make one of the other, or `DISTANCE_MAX` + 1 when there are more; capital letters alone count half an edit. */
-export function distanceBetween(a: string, b: string): number {
-  if (a.toLowerCase() === b.toLowerCase()) return a === b ? 0 : 0.5;
-  if (Math.abs(a.length - b.length) > DISTANCE_MAX) return DISTANCE_MAX + 1;
-  return Math.min(editDistance(a, b), DISTANCE_MAX + 1);
-}
-
-/** Optimal string alignment: https://en.wikipedia.org/wiki/Damerau–Levenshtein_distance */
-function editDistance(a: string, b: string): number {
-  let before: number[] = [];
-  let last = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (let row = 1; row <= a.length; row++) {
-    const current = [row];
-    for (let column = 1; column <= b.length; column++) {
-      const isSame = a[row - 1] === b[column - 1];
-      const isSwap = row > 1 && column > 1 && a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
-      current.push(
-        Math.min(
-          (last[column] as number) + 1,
-          (current[column - 1] as number) + 1,
-          (last[column - 1] as number) + (isSame ? 0 : 1),
-          isSwap ? (before[column - 2] as number) + 1 : Number.POSITIVE_INFINITY,
-        ),
-      );
-    }
-    before = last;
-    last = current;
-  }
-  return last[b.length] as number;
 }

@@ -26,12 +26,16 @@ ${holder}, begun ${first.at}, ${describeEnd(entries)}.
 |---|---|---|---|
 ${plan.hosts.map(({ name, from, batch }) => `| ${name} | ${from ?? 'nothing'} | ${plan.release} | ${batch} |`).join('\n')}
 
-${decisions.length} decisions of policies, ${violations.length} refusals${violations.length === 0 ? '.' : ':'}
+Policies were asked ${count(decisions.length, 'time')}, with ${count(violations.length, 'refusal')}${violations.length === 0 ? '.' : ':'}
 ${violations.map(describeViolation).join('\n')}
 | time | host | step | took | |
 |---|---|---|---|---|
 ${entries.flatMap(toLine).join('\n')}
 `;
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }
 
 function describeEnd(entries: readonly Entry[]): string {

@@ -42,7 +42,7 @@ import { migrate, rehearse, type ToRehearse } from './shadow.ts';
 import { smoke } from './smoke.ts';
 import { noteBad, noteCommitted, noteWithdrawn } from './state.ts';
 import { type ProofOptions, prove, type Switch, switchTo } from './switch.ts';
-import { type LogPart, readLogs } from './tail.ts';
+import { type LogQuestion, readLogs } from './tail.ts';
 
 interface Request {
   readonly root: string;
@@ -60,7 +60,7 @@ const OPEN: Readonly<Record<string, Verb>> = {
   ports: (layout, asked: { variables: Environment }) => listTakenPorts(layout, asked),
   environment: (layout) => readServiceEnvironment(layout),
   figures: (layout) => readFigures(layout),
-  logs: (layout, asked: { lines: number; after: LogPart['at'] | null }) => readLogs(layout, asked),
+  logs: (layout, asked: LogQuestion) => readLogs(layout, asked),
   acquire: (layout, asked: Pick<Lease, 'deploy' | 'holder' | 'doing'>) => acquireLease(layout, asked),
 };
 

@@ -52,9 +52,15 @@ interface Listed {
   readonly pm2_env: { readonly status: string; readonly restart_time: number; readonly pm_uptime: number };
 }
 
-/** Null: PM2 does not know the service. */
-export function readService(layout: Layout): Promise<ServiceProcess | null> {
-  return withPm2(layout, 'list', find, QUESTION_MS);
+/** Null: PM2 does not know the service, or does not run. */
+export async function readService(layout: Layout): Promise<ServiceProcess | null> {
+  // To ask it would start it.
+  return isDaemonRunning(layout) ? withPm2(layout, 'list', find, QUESTION_MS) : null;
+}
+
+function isDaemonRunning({ pm2Home }: Layout): boolean {
+  const pid = Number(readText(join(pm2Home, 'pm2.pid')));
+  return pid > 0 && isRunning(pid);
 }
 
 async function find(pm2: Pm2): Promise<ServiceProcess | null> {

@@ -17,7 +17,8 @@ export async function readReadyz(managementPort: number): Promise<Readyz | null>
   try {
     // A connection of its own: during a reload two processes share the port, and one that stays open asks the old one for ever.
     const answer = await ask(`http://127.0.0.1:${managementPort}/readyz`);
-    return (await answer.json()) as Readyz;
+    const readyz = (await answer.json()) as Readyz | null;
+    return typeof readyz?.pid === 'number' && Array.isArray(readyz.reasons) ? readyz : null;
   } catch {
     return null;
   }

@@ -3,6 +3,7 @@
 import { readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { readJson, writeAtomically } from './files.ts';
+import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
 
 export interface HostState {
@@ -50,8 +51,13 @@ export function readCurrent(layout: Layout): string | null {
   try {
     return basename(readlinkSync(layout.current));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return null;
+    if (code !== 'EINVAL') throw error;
+    throw new HostError(
+      'corrupt',
+      `${layout.current} is no link to a release, and no deploy made it: move it away.`,
+    );
   }
 }
 

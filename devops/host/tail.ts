@@ -1,77 +1,159 @@
-/** The last lines that the service wrote. */
+/** What the service wrote: its last lines, found from the end on, and those that came since. */
 
-import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Layout } from './layout.ts';
+import { SMOKE_KEY } from './smoke.ts';
 
 /** Why it does not start stands in the first one. */
 const FILES = { 'fleetlink-error.log': 0.7, 'fleetlink-out.log': 0.3 };
-const BYTES_MAX = 64 * 1024;
-/** Told at once; the next question tells what is behind it. */
-const PART_MAX = 1024 * 1024;
+export const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
+/** Those of deploys would hide all others. */
+const OWN_REQUEST = `"path":"/${SMOKE_KEY}"`;
+const BREAK = 0x0a;
+const CHUNK_BYTES = 256 * 1024;
+/** So far back is looked in each file. */
+const SEARCH_MAX = 256 * 1024 * 1024;
+/** So much of each file is told at once. */
+const ANSWER_MAX = 4 * 1024 * 1024;
 
-/** What was written since: of each file as many bytes as were told last, and how long it is now. */
+export interface LogQuestion {
+  /** So many of each file at most, where nothing was told before. */
+  readonly lines: number;
+  /** What was told before; null: nothing. */
+  readonly after: LogPart['at'] | null;
+  readonly level: (typeof LEVELS)[number];
+  /** Null: of all of them. */
+  readonly request: string | null;
+}
+
 export interface LogPart {
-  readonly lines: readonly string[];
-  /** By file. */
+  readonly files: readonly LogFile[];
+  /** How far each file is told: the next question goes on there. */
   readonly at: Readonly<Record<string, number>>;
 }
 
-/** The last `lines` of all files together where nothing was told before, else what is behind it. */
-export function readLogs(
-  layout: Layout,
-  { lines, after }: { readonly lines: number; readonly after: LogPart['at'] | null },
-): LogPart {
+export interface LogFile {
+  readonly name: string;
+  readonly changedAtMs: number;
+  /** In the order in which they were written. */
+  readonly lines: readonly string[];
+  /** There may be more before them than was looked for, or told. */
+  readonly isCut: boolean;
+}
+
+export function readLogs({ logs }: Pick<Layout, 'logs'>, question: LogQuestion): LogPart {
   const at: Record<string, number> = {};
-  const found = Object.keys(FILES).flatMap((name) => {
-    const path = join(layout.logs, name);
-    const { size, text } = readFrom(path, after?.[name] ?? null);
-    at[name] = size - Buffer.byteLength(text.slice(text.lastIndexOf('\n') + 1));
-    const whole = text.slice(0, text.lastIndexOf('\n') + 1).split('\n');
-    return whole.filter((line) => line !== '');
+  const files = Object.keys(FILES).flatMap((name) => {
+    const found = withFile(join(logs, name), (file, size) => {
+      const from = question.after?.[name] ?? null;
+      // One that is shorter than before was begun anew.
+      const part =
+        from === null || from > size
+          ? readLast(file, size, question)
+          : readOn(file, { from, size, question });
+      at[name] = part.at;
+      const { lines, isCut } = part;
+      return { name, changedAtMs: fstatSync(file).mtimeMs, lines, isCut };
+    });
+    return found === null ? [] : [found];
   });
-  return { lines: after === null ? found.slice(-lines) : found, at };
+  return { files, at };
 }
 
-/** Of a file that was begun anew from its beginning on; null: its last part. */
-function readFrom(path: string, from: number | null): { size: number; text: string } {
-  if (!existsSync(path)) return { size: 0, text: '' };
-  const file = openSync(path, 'r');
-  try {
-    const { size } = fstatSync(file);
-    const begin = from === null || from > size ? Math.max(0, size - BYTES_MAX) : from;
-    const bytes = Buffer.alloc(Math.min(size - begin, PART_MAX));
-    const read = readSync(file, bytes, 0, bytes.length, begin);
-    return { size: begin + read, text: bytes.subarray(0, read).toString('utf8') };
-  } finally {
-    closeSync(file);
+type Found = Pick<LogFile, 'lines' | 'isCut'> & { readonly at: number };
+
+function readLast(file: number, size: number, { lines: wanted, ...question }: LogQuestion): Found {
+  const lines: string[] = [];
+  let at: number | null = null;
+  let [looked, told] = [0, 0];
+  for (const line of linesBackwards(file, size)) {
+    looked += line.length + 1;
+    // What stands behind the last break is not written to its end yet.
+    if (at === null) {
+      at = size - Buffer.byteLength(line);
+      continue;
+    }
+    const isWantedHere = line !== '' && isWanted(line, question);
+    if (isWantedHere) told += line.length;
+    if (looked > SEARCH_MAX || told > ANSWER_MAX) return { lines: lines.reverse(), isCut: true, at };
+    if (isWantedHere && lines.push(line) === wanted) break;
   }
+  return { lines: lines.reverse(), isCut: false, at: at ?? 0 };
 }
 
-export function readTail(layout: Layout, lines = 15): string[] {
-  return Object.entries(FILES).flatMap(([name, share]) =>
-    tailOf(join(layout.logs, name), Math.ceil(lines * share)),
-  );
+interface ReadOn {
+  readonly from: number;
+  readonly size: number;
+  readonly question: LogQuestion;
 }
 
-function tailOf(path: string, lines: number): string[] {
+function readOn(file: number, { from, size, question }: ReadOn): Found {
+  const bytes = readBytes(file, from, Math.min(size - from, ANSWER_MAX));
+  const end = bytes.lastIndexOf(BREAK) + 1;
+  const lines = bytes.toString('utf8', 0, end).split('\n');
+  // A line that is longer than all that is told at once is passed over.
+  const at = from + (end === 0 && bytes.length === ANSWER_MAX ? ANSWER_MAX : end);
+  return { lines: lines.filter((line) => line !== '' && isWanted(line, question)), isCut: false, at };
+}
+
+/** What is no JSON is told too, such as the last words of a process; but nothing else where one request is asked for, and never our own. */
+function isWanted(line: string, { level, request }: Pick<LogQuestion, 'level' | 'request'>): boolean {
+  if (request === null ? line.includes(OWN_REQUEST) : !line.includes(request)) return false;
+  let entry: { readonly level?: string; readonly request_id?: string };
+  try {
+    entry = JSON.parse(line) as typeof entry;
+  } catch {
+    return request === null;
+  }
+  if (request !== null && entry.request_id !== request) return false;
+  const rank = (name: string): number => (LEVELS as readonly string[]).indexOf(name);
+  return rank(entry.level ?? 'info') >= rank(level);
+}
+
+/** Its last lines, for the card of a failure. */
+export function readTail({ logs }: Pick<Layout, 'logs'>, lines = 15): string[] {
+  const everything = { after: null, level: 'trace', request: null } as const;
+  return Object.entries(FILES).flatMap(([name, share]) => {
+    const wanted = { ...everything, lines: Math.ceil(lines * share) };
+    return withFile(join(logs, name), (file, size) => readLast(file, size, wanted).lines) ?? [];
+  });
+}
+
+/** Null: it was never written to. */
+function withFile<T>(path: string, work: (file: number, size: number) => T): T | null {
   let file: number;
   try {
     file = openSync(path, 'r');
-  } catch {
-    // It was never written to.
-    return [];
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
   }
   try {
-    const { size } = fstatSync(file);
-    const bytes = Buffer.alloc(Math.min(size, BYTES_MAX));
-    readSync(file, bytes, 0, bytes.length, size - bytes.length);
-    return bytes
-      .toString('utf8')
-      .split('\n')
-      .filter((line) => line !== '')
-      .slice(-lines);
+    return work(file, fstatSync(file).size);
   } finally {
     closeSync(file);
   }
+}
+
+/** Each without its break; the first one is what stands behind the last break. */
+function* linesBackwards(file: number, size: number): Generator<string> {
+  let rest: Buffer = Buffer.alloc(0);
+  for (let end = size; end > 0 && rest.length < SEARCH_MAX; ) {
+    const begin = Math.max(0, end - CHUNK_BYTES);
+    const bytes = Buffer.concat([readBytes(file, begin, end - begin), rest]);
+    let stop = bytes.length;
+    for (let at = bytes.lastIndexOf(BREAK); at !== -1; at = bytes.subarray(0, at).lastIndexOf(BREAK)) {
+      yield bytes.toString('utf8', at + 1, stop);
+      stop = at;
+    }
+    rest = bytes.subarray(0, stop);
+    end = begin;
+  }
+  yield rest.toString('utf8');
+}
+
+function readBytes(file: number, from: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  return bytes.subarray(0, readSync(file, bytes, 0, length, from));
 }

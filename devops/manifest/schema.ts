@@ -9,13 +9,16 @@ const name = z
   .regex(/^[a-z][a-z0-9-]{0,30}$/, 'expected a name of small letters, digits and dashes');
 
 /** Where a secret comes from when it is needed; it stands in no file of the repository. */
-const secret = z.union([
-  z.strictObject({ env: z.string().min(1) }),
-  z.strictObject({ file: z.string().min(1) }),
-  z.strictObject({ command: z.array(z.string()).min(1) }),
-  /** A file encrypted with age, of `NAME=value` lines. */
-  z.strictObject({ age: z.string().min(1) }),
-]);
+const secret = z.union(
+  [
+    z.strictObject({ env: z.string().min(1) }),
+    z.strictObject({ file: z.string().min(1) }),
+    z.strictObject({ command: z.array(z.string()).min(1) }),
+    /** A file encrypted with age, of `NAME=value` lines. */
+    z.strictObject({ age: z.string().min(1) }),
+  ],
+  'expected where it comes from: { env: NAME }, { file: PATH }, { command: [PROGRAM, ARGUMENT] } or { age: FILE }',
+);
 
 /** Never an option of ssh. */
 const address = z
@@ -27,7 +30,8 @@ const folder = z
   .string()
   .regex(/^(?:\/[\w-][\w.-]*)+$/, 'expected an absolute path of letters, digits, dots and dashes');
 
-const variable = z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'expected the name of a variable, such as BASE_URL');
+export const VARIABLE = /^[A-Z][A-Z0-9_]*$/;
+const variable = z.string().regex(VARIABLE, 'expected the name of a variable, such as BASE_URL');
 const variables = z.record(variable, z.union([z.string(), z.number(), z.boolean()]).transform(String));
 
 /** Of all hosts: `50%`. */
@@ -64,7 +68,12 @@ const common = {
   secrets: z.record(variable, secret).default({}),
   /** Who is told of a deploy, by the address of a webhook. */
   notify: z
-    .array(z.union([z.strictObject({ slack: secret }), z.strictObject({ webhook: secret })]))
+    .array(
+      z.union(
+        [z.strictObject({ slack: secret }), z.strictObject({ webhook: secret })],
+        'expected { slack: … } or { webhook: … }, each with where its address comes from, such as { slack: { env: SLACK_WEBHOOK } }',
+      ),
+    )
     .default([]),
   deploy: z
     .strictObject({
@@ -109,60 +118,69 @@ const common = {
     .prefault({}),
 };
 
-export const manifestSchema = z.discriminatedUnion('provider', [
-  z.strictObject({
-    provider: z.literal('local'),
-    /** Where it lies on this machine; ~ is your home. */
-    root: z
-      .string()
-      .regex(/^[~/]/, 'expected an absolute path, or one that begins with ~')
-      .default('~/.fleetlink'),
-    ...common,
-  }),
-  z
-    .strictObject({
-      provider: z.literal('hosts'),
-      root: folder.default('/opt/fleetlink'),
-      hosts: z
-        .array(z.strictObject({ name, address, port: z.int().min(1).max(65535).optional() }))
-        .min(1)
-        .superRefine(refuseTwice),
-      ssh: z
-        .strictObject({
-          user: user.default('fleetlink'),
-          /** Who provisions: root, or somebody who becomes it with sudo and no password. */
-          admin: user.default('root'),
-          port: z.int().min(1).max(65535).default(22),
-          identity: z.string().optional(),
-          known_hosts: z.string().optional(),
-          proxy_command: z.string().optional(),
-        })
-        .prefault({}),
-      /** What stands in front: a balancer of your own that asks /readyz, or Caddy on every host. */
-      ingress: z.enum(['none', 'caddy']).default('none'),
-      /** Names that lead to the hosts; only for `caddy`. */
-      domains: z
-        .array(z.string().regex(/^[a-z0-9-]+(?:\.[a-z0-9-]+)*$/, 'expected a name such as sho.rt'))
-        .default([]),
-      /** Of a public authority, or of Caddy's own, which no browser trusts. */
-      certificates: z.enum(['acme', 'internal']).default('acme'),
+export const PROVIDERS = ['local', 'hosts'] as const;
+/** Where everything lies, where a file says nothing of it. */
+export const DEFAULT_ROOTS = { local: '~/.fleetlink', hosts: '/opt/fleetlink' };
+
+export const manifestSchema = z.discriminatedUnion(
+  'provider',
+  [
+    z.strictObject({
+      provider: z.literal('local'),
+      /** Where it lies on this machine; ~ is your home. */
+      root: z
+        .string()
+        .regex(/^[~/]/, 'expected an absolute path, or one that begins with ~')
+        .default(DEFAULT_ROOTS.local),
       ...common,
-    })
-    .refine(({ ingress, domains }) => ingress === 'none' || domains.length > 0, {
-      path: ['domains'],
-      error: 'expected the names that lead to the hosts, such as [sho.rt]',
-    })
-    .refine(
-      ({ ingress, hosts, service }) =>
-        ingress === 'none' ||
-        service.TRUST_PROXY !== undefined ||
-        hosts.every(({ address }) => isIP(address) !== 0),
-      {
-        path: ['service', 'TRUST_PROXY'],
-        error: 'expected the addresses from which Caddy asks, since not every host has its own in `address`',
-      },
-    ),
-]);
+    }),
+    z
+      .strictObject({
+        provider: z.literal('hosts'),
+        root: folder.default(DEFAULT_ROOTS.hosts),
+        hosts: z
+          .array(z.strictObject({ name, address, port: z.int().min(1).max(65535).optional() }))
+          .min(1)
+          .superRefine(refuseTwice),
+        ssh: z
+          .strictObject({
+            user: user.default('fleetlink'),
+            /** Who provisions: root, or somebody who becomes it with sudo and no password. */
+            admin: user.default('root'),
+            port: z.int().min(1).max(65535).default(22),
+            identity: z.string().optional(),
+            known_hosts: z.string().optional(),
+            proxy_command: z.string().optional(),
+          })
+          .prefault({}),
+        /** What stands in front: a balancer of your own that asks /readyz, or Caddy on every host. */
+        ingress: z.enum(['none', 'caddy']).default('none'),
+        /** Names that lead to the hosts; only for `caddy`. */
+        domains: z
+          .array(z.string().regex(/^[a-z0-9-]+(?:\.[a-z0-9-]+)*$/, 'expected a name such as sho.rt'))
+          .default([]),
+        /** Of a public authority, or of Caddy's own, which no browser trusts. */
+        certificates: z.enum(['acme', 'internal']).default('acme'),
+        ...common,
+      })
+      .refine(({ ingress, domains }) => ingress === 'none' || domains.length > 0, {
+        path: ['domains'],
+        error: 'expected the names that lead to the hosts, such as [sho.rt]',
+      })
+      .refine(
+        ({ ingress, hosts, service }) =>
+          ingress === 'none' ||
+          service.TRUST_PROXY !== undefined ||
+          hosts.every(({ address }) => isIP(address) !== 0),
+        {
+          path: ['service', 'TRUST_PROXY'],
+          error:
+            'expected the addresses from which Caddy asks, since not every host has its own in `address`',
+        },
+      ),
+  ],
+  'expected local (this machine) or hosts (machines with sshd)',
+);
 
 /** One host by two names would be changed twice at the same time. */
 function refuseTwice(

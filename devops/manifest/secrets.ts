@@ -61,8 +61,10 @@ async function runCommand([command, ...args]: [string, ...string[]]): Promise<st
     const { stdout } = await promisify(execFile)(command, args, { timeout: 30_000 });
     return withoutBreak(stdout);
   } catch (error) {
+    const { code } = error as { code?: unknown };
+    if (code === 'ENOENT') throw new Error(`there is no command ${command} here`);
     // Not what it printed: that may be the secret.
-    throw new Error(`${command} ended with ${String((error as { code?: unknown }).code)}`);
+    throw new Error(`${command} ended with ${String(code)}`);
   }
 }
 

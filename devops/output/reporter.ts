@@ -42,6 +42,10 @@ export interface TextReporterOptions {
   readonly isColored?: boolean;
 }
 
+/** Of a host that has no base: there is nothing that would answer. */
+export const NOT_ASKED =
+  'was never deployed to: what policies want to know of it is asked once the deploy has brought it Node';
+
 const SILENT_MS = 20_000;
 const CLEAR_LINE = '\r\x1b[K';
 const COLORS = { '✓': 'green', '✗': 'red', '↺': 'yellow' } as const;
@@ -99,9 +103,11 @@ export function createTextReporter({
       if (hosts.length > 1) write(`Never fewer than ${floor} of ${hosts.length} are ready.\n`);
       write('\n');
     },
-    checked({ stages }, checks) {
+    checked({ hosts, stages }, checks) {
       for (const line of checks.flatMap(describeCheck)) write(`${line}\n`);
-      if (checks.length > 0) write('\n');
+      for (const { name } of hosts)
+        if (!checks.some(({ host }) => host === name)) write(`? ${name}  ${NOT_ASKED}\n`);
+      write('\n');
       for (const { name, lanes } of stages) {
         write(`${name}\n`);
         for (const lane of lanes)
@@ -166,12 +172,13 @@ export function createTextReporter({
       write('\n');
       const link = hosts.map(({ name }) => doneOf(entries, `smoke ${name} ${release}`)?.evidence?.link)[0];
       const { deploy, holder } = recordOf(entries) ?? {};
+      const isAnythingBefore = hosts.some(({ from }) => from !== null && from !== release);
       const rows: readonly (readonly [name: string, text: unknown])[] = [
         ['serves', link],
         ['release', release],
         ['by', holder],
         ['audit', `npm run audit -- --env ${environment}  (${deploy})`],
-        ['rollback', `npm run rollback -- --env ${environment}`],
+        ['rollback', isAnythingBefore ? `npm run rollback -- --env ${environment}` : null],
       ];
       for (const [name, text] of rows) if (typeof text === 'string') write(`${name.padEnd(8)}  ${text}\n`);
     },

@@ -73,10 +73,16 @@ export async function buildRelease(options: BuildOptions): Promise<Release> {
 
 /** One that was built before. Throws BuildError. */
 export function findRelease(cache: string, id: string): Release {
-  const path = pathOf(cache, id);
-  if (!existsSync(path))
+  const release = findBuilt(cache, id);
+  if (release === null)
     throw new BuildError(`There is no release ${id} here. It has to be built first, without --release.`);
-  return JSON.parse(readFileSync(path, 'utf8')) as Release;
+  return release;
+}
+
+/** Null: it was not built here. */
+export function findBuilt(cache: string, id: string): Release | null {
+  const path = pathOf(cache, id);
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Release) : null;
 }
 
 function keep(cache: string, release: Release): void {

@@ -6,27 +6,33 @@ export class RollbackError extends Error {
   override name = 'RollbackError';
 }
 
-type Facts = Pick<HostFacts, 'current' | 'state' | 'releases'>;
+export type RollbackFacts = Pick<HostFacts, 'current' | 'state' | 'releases'>;
 
-/** Throws RollbackError where there is none. */
-export function findRollbackTarget(hosts: readonly Facts[]): string {
-  const [first, ...others] = hosts;
-  const candidates =
-    first === undefined ? [] : [...first.state.committed].reverse().map(({ release }) => release);
-  const target = candidates.find(
-    (release) =>
-      hosts.some(({ current }) => current !== release) &&
-      [first as Facts, ...others].every((host) => isGood(host, release)),
+/** `wanted`: by somebody; null: the last one that can be gone back to. Throws RollbackError where there is none, or not that one. */
+export function findRollbackTarget(hosts: ReadonlyMap<string, RollbackFacts>, wanted: string | null): string {
+  const all = [...hosts];
+  const committed = all[0]?.[1].state.committed ?? [];
+  const targets = committed
+    .map(({ release }) => release)
+    .filter((release) => all.every(([, host]) => isGood(host, release)))
+    .reverse();
+  const target = targets.find((release) =>
+    wanted === null ? all.some(([, { current }]) => current !== release) : release === wanted,
   );
-  if (target === undefined) {
+  if (target !== undefined) return target;
+  if (wanted === null || all.length === 0) {
     throw new RollbackError(
       'There is no release to go back to: none but the current one was committed on every host and is still there.',
     );
   }
-  return target;
+  const without = all.filter(([, host]) => !isGood(host, wanted)).map(([name]) => name);
+  const known = targets.length === 0 ? 'to none' : `to ${targets.join(', ')}`;
+  throw new RollbackError(
+    `${wanted} cannot be gone back to: it was not committed on ${without.join(', ')}, is not there any more, or is marked bad. It is possible ${known}.`,
+  );
 }
 
-function isGood({ state, releases }: Facts, release: string): boolean {
+function isGood({ state, releases }: RollbackFacts, release: string): boolean {
   const isCommitted = state.committed.some((one) => one.release === release);
   return isCommitted && releases.includes(release) && state.bad[release] === undefined;
 }

@@ -35,7 +35,9 @@ export function createSshTransport(options: SshOptions): Transport {
 
   function requireConnection<T extends Pick<Answer, 'code' | 'stderr'>>(answer: T): T {
     if (answer.code !== NO_CONNECTION) return answer;
-    const said = answer.stderr.trim().split('\n').at(-1) ?? '';
+    const lines = answer.stderr.trim().split('\n');
+    // What a proxy says comes before what ssh makes of it.
+    const said = (options.proxyCommand === undefined ? lines.slice(-1) : lines).join('; ');
     throw new TransportError(
       `${options.name} (${options.address}) cannot be reached: ${said}${adviceOn(said)}`,
     );

@@ -79,6 +79,7 @@ export async function openLab(options: LabOptions): Promise<Lab> {
     hosts.map(({ name, address }) => `${address} ${readKey(join(folder, name, 'host_key'))}`).join(''),
   );
   const port = options.port ?? (await findFreePort());
+  if (await isListening('127.0.0.1', port)) throw new Error(`Another program listens on 127.0.0.1:${port}.`);
   const balancer = startBalancer(join(folder, 'haproxy.cfg'), {
     listens: [`127.0.0.1:${port}`, `${network.gateway}:${port}`],
     hosts: hosts.map(({ name, address }) => ({ name, address: `${address}:${SERVICE_PORT}` })),

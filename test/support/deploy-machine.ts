@@ -16,7 +16,7 @@ import { runNode } from './run-node.ts';
 import { ADMIN_KEY, makeFolder } from './service.ts';
 
 const MANIFEST = parseManifest(
-  'provider: local\ndeploy: { stable_seconds: 0.5, load_max: 1000, bake: { seconds: 1, requests_min: 40 } }\n',
+  'provider: local\nservice: { BASE_URL: http://sho.rt }\ndeploy: { stable_seconds: 0.5, load_max: 1000, bake: { seconds: 1, requests_min: 40 } }\n',
   'test.yaml',
 );
 

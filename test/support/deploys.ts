@@ -67,7 +67,7 @@ export interface TestDeploy extends DeploysOptions {
 export async function runTestDeploy(given: TestDeploy): Promise<number> {
   const { manifest, clients, deploy, app } = given;
   const facts = await survey(clients, { base: null, onNote: () => undefined });
-  const release = given.release ?? findRollbackTarget([...facts.values()]);
+  const release = given.release ?? findRollbackTarget(facts, null);
   const built = {
     id: release,
     platform: process.platform,

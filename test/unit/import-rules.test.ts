@@ -77,6 +77,8 @@ const samples: readonly Sample[] = [
   importing('app/main-test.ts', '../test/support/a.ts', IMPORTS),
   importing('devops/roll/feature.ts', '../../app/links/a.ts', IMPORTS),
   importing('devops/roll/kernel.ts', '../../app/kernel/a.ts', null),
+  importing('devops/roll/config.ts', '../../app/config.ts', null),
+  importing('devops/roll/main.ts', '../../app/main.ts', IMPORTS),
   importing('devops/roll/scripts.ts', '../../scripts/a.ts', IMPORTS),
   importing('scripts/everything.ts', '../devops/roll/a.ts', null),
   importing('test/unit/everything.ts', '../../scripts/a.ts', null),

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { distanceBetween, editsOf, findNearKeys } from '../../app/links/near-keys.ts';
+import { distanceBetween } from '../../app/kernel/edit-distance.ts';
+import { editsOf, findNearKeys } from '../../app/links/near-keys.ts';
 import { propertyRuns } from '../support/property.ts';
 import { openStore } from '../support/store.ts';
 

@@ -29,7 +29,10 @@ const HOST = {
 function toBegin(more: Partial<BeginFacts> = {}, deploy = ''): Facts {
   return factsToBegin({
     environment: 'staging',
-    manifest: parseManifest(`provider: local\ndeploy: { load_max: 4 ${deploy} }\n`, 'x.yaml'),
+    manifest: parseManifest(
+      `provider: local\nservice: { BASE_URL: http://sho.rt }\ndeploy: { load_max: 4 ${deploy} }\n`,
+      'x.yaml',
+    ),
     release: { id: 'r2', platform: 'linux', arch: 'x64', isDirty: false },
     isRollback: false,
     ranInStaging: false,
@@ -167,7 +170,7 @@ t.test('a release that does badly goes back, and where it is doubtful everything
     };
     const facts = factsToPromote({
       environment: 'staging',
-      manifest: parseManifest('provider: local\n', 'x.yaml'),
+      manifest: parseManifest('provider: local\nservice: { BASE_URL: http://sho.rt }\n', 'x.yaml'),
       hosts: 1,
       variables: {},
       baked: { ...counts, verdict },

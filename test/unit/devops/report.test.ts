@@ -51,7 +51,7 @@ t.test('a deploy is told with its hosts, what was refused, and each step', async
     /^## d1: r2 to staging\n\nsomebody@laptop, begun 2026-01-07T12:00:01\.000Z, ended 2026-01-07T12:00:07\.000Z with 2\./,
   );
   t.match(text, /\| h1 \| r1 \| r2 \| 1 \|/);
-  t.match(text, /1 decisions of policies, 1 refusals:\n- h1, before begin: It is full\. \(disk\)/);
+  t.match(text, /Policies were asked 1 time, with 1 refusal:\n- h1, before begin: It is full\. \(disk\)/);
   t.match(text, /\| 12:00:04\.000 \| h1 \| prove h1 r2 \| 12 ms \| ✗ one \\\| two \|/);
   t.match(text, /\| 12:00:05\.000 \| \| the way back \| \| \|/);
   t.equal(reportDeploy([]), '');
