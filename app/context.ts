@@ -12,6 +12,7 @@ import { createLedger } from './clicks/ledger.ts';
 import type { Config } from './config.ts';
 import { createLongReads } from './guard/long-reads.ts';
 import { createRateLimit } from './guard/rate-limit.ts';
+import { registerConnections } from './health/connection-metric.ts';
 import { registerFleet } from './health/fleet-metrics.ts';
 import { registerLookups } from './health/lookup-metric.ts';
 import { createMetrics, type Metrics } from './health/metrics.ts';
@@ -310,11 +311,13 @@ export async function createContext(
     return trying;
   }
   let keyWork: Background | null = null;
+  const publicListener = listen([...publicRoutes, openApi], true);
+  registerConnections(metrics.registry, publicListener.countConnections);
 
   return {
     store,
     metrics,
-    publicListener: listen([...publicRoutes, openApi], true),
+    publicListener,
     managementListener: listen(managementRoutes, false),
     readReadiness,
     readClicks: clicks.readFigures,

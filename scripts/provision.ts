@@ -40,6 +40,7 @@ await withEnvironment(given.environment(), {}, async ({ manifest, clients, root 
       holder: PERSON,
       floor: countFloor(clients.size, manifest.deploy.floor),
       drainMs: manifest.deploy.drain_seconds * 1000,
+      balancerMs: manifest.deploy.balancer_seconds * 1000,
       isCheck: values.check,
       onReport: ({ host, task, result, detail }) =>
         console.log(`${MARKS[result]} ${host}  ${task}  ${result}${detail === '' ? '' : `  ${detail}`}`),

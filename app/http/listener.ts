@@ -55,6 +55,8 @@ export interface Listener {
   listen(port: number, host: string): Promise<void>;
   /** The port in use. */
   port(): number;
+  /** Those that are open. */
+  countConnections(): number;
   /** Resolves once no connection is left. */
   stop(deadlineMs: number): Promise<void>;
 }
@@ -243,6 +245,8 @@ export function createListener(deps: ListenerDeps, limits: Partial<ListenerLimit
       if (address === null || typeof address === 'string') throw new Error('The listener does not listen.');
       return address.port;
     },
+
+    countConnections: () => connections.size,
 
     async stop(deadlineMs) {
       isStopping = true;

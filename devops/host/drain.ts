@@ -6,13 +6,16 @@
 import { managementPortOf, readServiceEnvironment } from './environment.ts';
 import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
-import { parseCounters } from './measure.ts';
+import { parseConnections, parseCounters } from './measure.ts';
 import { ask, poll, type Readyz, readMetrics, readReadyz, requireOk } from './probe.ts';
 
 export interface Drained {
   /** False: no service answers, so there is nothing to be drained. */
   readonly isDrained: boolean;
-  /** From the request to the last request of somebody; null: they still came when the time was over, as where no balancer asks /readyz. */
+  /**
+   * From the request to the last request of somebody, or until nobody was connected; null: they still came when the time was over, as where
+   * no balancer asks /readyz.
+   */
   readonly quietMs: number | null;
 }
 
@@ -30,8 +33,11 @@ export async function drain(layout: Layout, { withinMs }: { readonly withinMs: n
   let last = { requests: -1, atMs: startedAt };
   const quietMs = await poll(
     async () => {
-      const requests = await countRequests(port);
+      const text = await readMetrics(port);
+      const { requests } = parseCounters(text, 0);
       const nowMs = performance.now();
+      // Who comes later gets an answer from what is replaced, or from what replaces it.
+      if (parseConnections(text) === 0) return Math.round(nowMs - startedAt);
       if (requests !== last.requests) last = { requests, atMs: nowMs };
       return nowMs - last.atMs >= QUIET_MS ? Math.round(last.atMs - startedAt) : null;
     },
@@ -69,8 +75,4 @@ function isServing({ status, reasons }: Readyz, reasonsBefore: readonly string[]
   return (
     (status === 'ready' || status === 'degraded') && reasons.every((reason) => reasonsBefore.includes(reason))
   );
-}
-
-async function countRequests(managementPort: number): Promise<number> {
-  return parseCounters(await readMetrics(managementPort), 0).requests;
 }

@@ -84,6 +84,15 @@ async function readCounters(variables: Environment, slowMs: number): Promise<Own
   return parseCounters(await readMetrics(managementPortOf(variables)), slowMs);
 }
 
+/** Open connections of a service that says so. Null: it is of an older release. */
+export function parseConnections(text: string): number | null {
+  const open = text
+    .split('\n')
+    .flatMap(parseSample)
+    .find(({ name }) => name === 'fleetlink_connections');
+  return open?.value ?? null;
+}
+
 /** Of Prometheus text. */
 export function parseCounters(text: string, slowMs: number): OwnFigures {
   const samples = text.split('\n').flatMap(parseSample);

@@ -83,6 +83,8 @@ const common = {
       floor: z.union([z.int().min(0), share]).default('50%'),
       /** Hosts at the same time at most, whatever is done: what they share (a database, this machine) has all of them at once. */
       parallel: z.int().min(1).max(1000).default(10),
+      /** So long after a host is ready again the balancer in front may not send to it yet. */
+      balancer_seconds: z.number().min(0).max(300).default(2),
       /** How long a host that is drained waits for its last request, at most. */
       drain_seconds: z.number().min(0).max(120).default(20),
       /** For so long a new process may not start again before the next host is touched. */

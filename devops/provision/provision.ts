@@ -7,7 +7,7 @@ import type { Switched } from '../host/switch.ts';
 import type { Base } from '../release/base.ts';
 import type { HostClient } from '../remote/host-client.ts';
 import { quote } from '../remote/quote.ts';
-import { BALANCER_MS, isServing } from '../roll/serving.ts';
+import { isServing } from '../roll/serving.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { HostTask } from './tasks.ts';
 
@@ -33,6 +33,8 @@ export interface ProvisionOptions {
   readonly base: Base;
   readonly holder: string;
   readonly drainMs: number;
+  /** What the balancer in front needs to hear of a change. */
+  readonly balancerMs: number;
   /** Nothing is changed, and what would be is told. */
   readonly isCheck: boolean;
   readonly onReport: (report: TaskReport) => void;
@@ -184,7 +186,8 @@ async function exchange(
   options: ProvisionOptions,
   { client, deploy, release, reasons, from, note, relink }: Exchange,
 ): Promise<void> {
-  const { base, clients, drainMs } = options;
+  const { base, clients, drainMs, balancerMs } = options;
+  const balancerKnows = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, balancerMs));
   const start = async (): Promise<void> => {
     const nonce = deploy;
     const { oldPid } = await client.call<Switched>('switch', { deploy, release, nonce, restartsKnown: null });
@@ -195,6 +198,8 @@ async function exchange(
   if (clients.size > 1 && (await isServing(client))) {
     await requireFloor(options, client);
     await client.call<Drained>('drain', { withinMs: drainMs });
+    // Nothing will listen there.
+    await balancerKnows();
   }
   await client.run(`printf %s ${quote(from)} >${quote(note)}`);
   try {
@@ -216,7 +221,7 @@ async function exchange(
     }
     throw new Error(`${error.message} It is back on ${from}.`, { cause: error });
   }
-  if (clients.size > 1) await new Promise((resolve) => setTimeout(resolve, BALANCER_MS));
+  if (clients.size > 1) await balancerKnows();
 }
 
 async function requireFloor({ clients, floor }: ProvisionOptions, client: HostClient): Promise<void> {

@@ -17,7 +17,7 @@ import { type HostClient, HostFailure } from '../remote/host-client.ts';
 import { followAgain } from './follow.ts';
 import type { Action, Step } from './plan.ts';
 import { type DeployRecord, readEvidence } from './record.ts';
-import { BALANCER_MS, isServing } from './serving.ts';
+import { isServing } from './serving.ts';
 import { addOutside, judgeBake, NOTHING_OUTSIDE, type Seen } from './verdict.ts';
 
 export interface ActionDeps {
@@ -47,7 +47,7 @@ export interface ActionDeps {
   readonly variables: Readonly<Record<string, string>>;
 }
 
-/** Somebody who was just changed may need a moment. */
+/** Somebody who was just changed may need a moment, beside what the balancer needs. */
 const FLOOR_WITHIN_MS = 15_000;
 const ASK_AGAIN_MS = 200;
 /** So many times as long as `deploy.bake.seconds`, where there is a doubt. */
@@ -144,7 +144,7 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
   /** A host that serves nobody takes nothing away. Throws HostFailure `floor`. */
   async function requireFloor(client: HostClient, others: readonly string[]): Promise<void> {
     if (!(await isServing(client))) return;
-    const deadlineMs = performance.now() + FLOOR_WITHIN_MS;
+    const deadlineMs = performance.now() + FLOOR_WITHIN_MS + manifest.deploy.balancer_seconds * 1000;
     for (;;) {
       const serving = await Promise.all(others.map((name) => isServing(clients.get(name) as HostClient)));
       const ready = others.filter((name, index) => serving[index] && isKnown(name)).length;
@@ -163,7 +163,7 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     const back = journal
       .entries()
       .findLast(({ type, step }) => type === 'done' && step?.includes(`undrain ${host} `));
-    return back === undefined || Date.now() - Date.parse(back.at) >= BALANCER_MS;
+    return back === undefined || Date.now() - Date.parse(back.at) >= manifest.deploy.balancer_seconds * 1000;
   }
 
   /** Null where this step was begun before: it has started the service itself. */

@@ -1,10 +1,7 @@
-/** Whether hosts serve people, and since when a balancer may know it. */
+/** Whether hosts serve people. */
 
 import type { Readyz } from '../host/probe.ts';
 import type { HostClient } from '../remote/host-client.ts';
-
-/** So long after a host is ready again a balancer may not send to it yet: two questions that it asks every half second, and some. */
-export const BALANCER_MS = 2000;
 
 /** False also where it does not answer, or cannot be reached. */
 export async function isServing(client: HostClient): Promise<boolean> {

@@ -412,6 +412,20 @@ t.test('a trusted proxy may hold more', async (t) => {
   t.equal(await countDropped(service), 0);
 });
 
+t.test('those who are connected are counted', async (t) => {
+  const { url, manage } = await startHttp(t);
+  const count = async (): Promise<number> => {
+    const { body } = await manage('GET', '/metrics');
+    return Number(/^fleetlink_connections (\d+)$/m.exec(String(body))?.[1]);
+  };
+  const before = await count();
+  t.equal(await count(), before, 'who asks on the management port does not count');
+  const sockets = [await connect(url), await connect(url)];
+  await until('both are counted', async () => (await count()) === before + 2);
+  for (const socket of sockets) socket.destroy();
+  await until('nobody is connected any more', async () => (await count()) === before);
+});
+
 t.test('connections beyond the limit are dropped and counted', async (t) => {
   const { url, manage, ask } = await startHttp(t, { limits: { connectionsMax: 3 } });
   await ask('GET', '/healthz');

@@ -55,6 +55,7 @@ async function provisionAll(
       holder: 'somebody@laptop',
       floor: 1,
       drainMs: 5000,
+      balancerMs: 2000,
       isCheck,
       onReport: () => undefined,
     });

@@ -50,6 +50,7 @@ t.test('what is not said has a careful default', async (t) => {
       batches: [1, '50%', '100%'],
       floor: '50%',
       parallel: 10,
+      balancer_seconds: 2,
       drain_seconds: 20,
       stable_seconds: 2,
       bake: { seconds: 5, requests_min: 100, error_rate_max: 0.01, p99_ms: 500 },

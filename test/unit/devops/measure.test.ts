@@ -1,8 +1,9 @@
 // What a host reads of its service's figures.
 import t from 'tap';
+import { registerConnections } from '../../../app/health/connection-metric.ts';
 import { createMetrics } from '../../../app/health/metrics.ts';
 import { REDIRECT_ROUTE } from '../../../app/http/redirect-lane.ts';
-import { parseCounters, parseFigures } from '../../../devops/host/measure.ts';
+import { parseConnections, parseCounters, parseFigures } from '../../../devops/host/measure.ts';
 
 t.test('requests, errors and slow redirects are read as the service writes them', async (t) => {
   const metrics = createMetrics({ release: 'r1', pid: 42 });
@@ -19,6 +20,16 @@ t.test('requests, errors and slow redirects are read as the service writes them'
   t.same(parseCounters(text, 500), { pid: 42, requests: 7, errors: 2, redirects: 5, slow: 2 });
   t.equal(parseCounters(text, 1000).slow, 1);
   t.match(parseCounters('', 500), { requests: 0, errors: 0, redirects: 0, slow: 0 });
+});
+
+t.test('who is connected is read as the service writes it, and an older one does not say', async (t) => {
+  const { registry } = createMetrics({ release: 'r1', pid: 42 });
+  t.equal(parseConnections(await registry.metrics()), null);
+  let open = 3;
+  registerConnections(registry, () => open);
+  t.equal(parseConnections(await registry.metrics()), 3);
+  open = 0;
+  t.equal(parseConnections(await registry.metrics()), 0);
 });
 
 t.test('and so are the edges of its histogram', async (t) => {
