@@ -16,6 +16,8 @@ const given = readArguments('npm run audit -- --env NAME [--deploy ID] [--last 1
   verify: { type: 'boolean', default: false },
 });
 const { values } = given;
+const last = Number(values.last);
+if (!Number.isInteger(last) || last < 1) given.fail(`--last ${values.last}: expected a whole number from 1.`);
 try {
   const environment = given.environment();
   readManifest(ENVIRONMENTS, environment);
@@ -25,7 +27,7 @@ try {
       (name) => name.endsWith('.jsonl') && (values.deploy === undefined || name === `${values.deploy}.jsonl`),
     )
     .sort()
-    .slice(values.verify ? 0 : -Number(values.last));
+    .slice(values.verify ? 0 : -last);
   if (names.length === 0) console.log('No deploy was made from here.');
   for (const name of names) show(name, join(folder, name));
 } catch (error) {

@@ -88,28 +88,29 @@ async function main(): Promise<number> {
         isColored: isLive && !process.env.NO_COLOR,
       });
   setInterval(() => reporter.tick(), isLive ? LIVE_EVERY_MS : TICK_EVERY_MS).unref();
+  const receivers = await fetchReceivers(manifest.notify, process.env);
   const tool = await buildTool(CACHE, HOST_PROGRAM);
   const { root, clients, close } = connect({ manifest, except, tool, variables: process.env });
-  for (const client of clients.values()) client.connect();
   const notifier = createNotifier({
-    receivers: await fetchReceivers(manifest.notify, process.env),
+    receivers,
     post: postJson,
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     onFailed: (sentence) => reporter.note(sentence),
   });
-  const given: Given = {
-    options,
-    tool,
-    tell: notifier.tell,
-    journals: journalsOf(environment),
-    policies: await loadPolicies(POLICIES),
-    manifest,
-    clients,
-    variables: { ...variables, DATA_DIR: join(root, 'shared/data') },
-    reporter,
-    isInterrupted: listenForInterrupts(reporter),
-  };
   try {
+    for (const client of clients.values()) client.connect();
+    const given: Given = {
+      options,
+      tool,
+      tell: notifier.tell,
+      journals: journalsOf(environment),
+      policies: await loadPolicies(POLICIES),
+      manifest,
+      clients,
+      variables: { ...variables, DATA_DIR: join(root, 'shared/data') },
+      reporter,
+      isInterrupted: listenForInterrupts(reporter),
+    };
     return await (options.resume || options.abort ? goOn(given) : begin(given));
   } finally {
     await close();
@@ -140,7 +141,7 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
     base: options.check ? null : (built?.base ?? null),
     onNote: reporter.note,
   });
-  const release = built ?? identify(findRollbackTarget(facts, options.to ?? null), TARGET);
+  const release = built ?? findReleaseBefore(facts, options.to ?? null);
   const { id, platform, arch, isDirty } = release;
   const plan = planFor({
     manifest,
@@ -152,9 +153,10 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
   reporter.plan(plan);
   if (plan.hosts.every(({ from }) => from === id))
     reporter.note(`${id} runs there already: it is started anew, with the variables as they are now`);
+  const ranInStaging = await ranIn(manifest.deploy.staged_in, { release: id, tool });
   if (options.check) {
     const checks = await Promise.all(
-      [...facts].map(([name, host]) => check(name, { host, release, options, given: { ...given, tool } })),
+      [...facts].map(([name, host]) => check(name, { host, release, ranInStaging, options, given })),
     );
     reporter.checked(plan, checks);
     return checks.every(({ decision }) => decision.isAllowed) ? EXIT.done : EXIT.refused;
@@ -169,7 +171,7 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
       environment: options.env,
       release: { id, platform, arch, isDirty, ...(built !== null && { needs: built.needs }) },
       isRollback: options.rollback,
-      ranInStaging: await ranIn(manifest.deploy.staged_in, { release: id, tool }),
+      ranInStaging,
       isRollbackWaived: options['no-rollback'],
       plan,
       wasFollowed: await isFollowed(given.variables),
@@ -178,6 +180,13 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
     release,
     journal: openJournal(join(journals, `${deploy}.jsonl`), { nowMs: Date.now }),
   });
+}
+
+/** It was built for the hosts that have it, and not for this machine. */
+function findReleaseBefore(facts: ReadonlyMap<string, HostFacts>, wanted: string | null): ReleaseIdentity {
+  const target = findRollbackTarget(facts, wanted);
+  const [host] = facts.values();
+  return identify(target, host ?? TARGET);
 }
 
 /** A new deploy needs none of those before. */
@@ -197,25 +206,25 @@ async function check(
   {
     host,
     release,
+    ranInStaging,
     options,
     given,
   }: {
     readonly host: HostFacts;
     readonly release: ReleaseIdentity;
+    readonly ranInStaging: boolean;
     readonly options: Options;
-    readonly given: Pick<Given, 'clients' | 'manifest' | 'variables' | 'policies'> & {
-      readonly tool: Archive;
-    };
+    readonly given: Pick<Given, 'clients' | 'manifest' | 'variables' | 'policies'>;
   },
 ): Promise<HostCheck> {
-  const { clients, manifest, variables, policies, tool } = given;
+  const { clients, manifest, variables, policies } = given;
   const client = clients.get(name) as HostClient;
   const facts = factsToBegin({
     environment: options.env,
     manifest,
     release,
     isRollback: options.rollback,
-    ranInStaging: await ranIn(manifest.deploy.staged_in, { release: release.id, tool }),
+    ranInStaging,
     hosts: clients.size,
     variables,
     host,

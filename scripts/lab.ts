@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freeLock, readLock, takeLock } from '../devops/host/process-lock.ts';
 import { manifestOf, openLab } from '../test/lab/lab.ts';
 import { isListening } from '../test/support/is-listening.ts';
 import { readArguments } from './arguments.ts';
@@ -13,6 +14,8 @@ import { findCommand } from './requirements.ts';
 
 const PROGRAM = fileURLToPath(import.meta.url);
 const FOLDER = join(CACHE, 'lab');
+/** Of the process that holds the lab. */
+const LOCK = join(FOLDER, 'lock');
 /** What runs, and how it is reached. */
 const STATE = join(FOLDER, 'lab.json');
 const LOG = join(FOLDER, 'lab.log');
@@ -73,6 +76,8 @@ async function up(): Promise<void> {
 /** Holds the lab until it is told to end. */
 async function serve(): Promise<void> {
   const ends: (() => void | Promise<void>)[] = [];
+  if (!takeLock(LOCK)) fail('Another lab is coming up.');
+  ends.push(() => freeLock(LOCK));
   try {
     const lab = await openLab({
       hosts: readNumber('hosts', HOSTS_MAX),
@@ -131,7 +136,8 @@ End it with: npm run lab -- down`);
 function readState(): LabState | null {
   if (!existsSync(STATE)) return null;
   const state = JSON.parse(readFileSync(STATE, 'utf8')) as LabState;
-  return isAlive(state.pid) ? state : null;
+  // After a reboot another process may have its number.
+  return readLock(LOCK)?.pid === state.pid ? state : null;
 }
 
 function isAlive(pid: number): boolean {

@@ -23,17 +23,20 @@ await withEnvironment(given.environment(), {}, async ({ name: environment, manif
   const facts = await survey(clients, { base: null, onNote: () => undefined });
   const variables = knownVariables(manifest);
   const wanted = values.release === undefined ? null : findWanted(values.release, facts);
+  const releaseOf = (host: HostFacts): ReleaseIdentity => wanted ?? identify(host.current ?? 'nothing', host);
+  const staged = new Map<string, boolean>();
+  for (const release of new Set([...facts.values()].map((host) => releaseOf(host).id)))
+    staged.set(release, await ranIn(manifest.deploy.staged_in, { release, tool }));
   const decisions = await Promise.all(
     [...facts].map(async ([name, host]) => {
-      const release = wanted ?? identify(host.current ?? 'nothing', host);
-      const ranInStaging = await ranIn(manifest.deploy.staged_in, { release: release.id, tool });
+      const release = releaseOf(host);
       const takenPorts = await (clients.get(name) as HostClient).call<number[]>('ports', { variables });
       const begin = factsToBegin({
         environment,
         manifest,
         release,
         isRollback: false,
-        ranInStaging,
+        ranInStaging: staged.get(release.id) === true,
         hosts: clients.size,
         variables,
         host,

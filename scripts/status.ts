@@ -1,5 +1,6 @@
 // `npm run status -- --env staging`: what each host runs and how it does, what the policies would say, and who is deploying. Asks, and
 // changes nothing but our own program on the host, which answers. `--watch` asks again every two seconds and shows what came in between.
+import { JournalError } from '../devops/audit/journal.ts';
 import type { HostFacts } from '../devops/host/inspect.ts';
 import type { Figures } from '../devops/host/measure.ts';
 import { loadPolicies } from '../devops/policy/decide.ts';
@@ -107,7 +108,7 @@ await withEnvironment(given.environment(), {}, async ({ name: environment, manif
 
   for (;;) {
     const rows = markDrift(await Promise.all([...clients.values()].map(readRow)));
-    const interrupted = describeInterrupted(findInterrupted(journalsOf(environment)));
+    const interrupted = describeInterrupted(findUnlessDamaged(journalsOf(environment)));
     if (values.watch && process.stdout.isTTY) process.stdout.write(CLEAR);
     if (values.json) console.log(JSON.stringify({ hosts: rows, interrupted }, null, 2));
     else show(rows, interrupted);
@@ -115,6 +116,17 @@ await withEnvironment(given.environment(), {}, async ({ name: environment, manif
     await new Promise((resolve) => setTimeout(resolve, WATCH_EVERY_MS));
   }
 });
+
+/** A journal that does not hold together is told of, and hides nothing else. */
+function findUnlessDamaged(journals: string): Interrupted | null {
+  try {
+    return findInterrupted(journals);
+  } catch (error) {
+    if (!(error instanceof JournalError)) throw error;
+    console.error(error.message);
+    return null;
+  }
+}
 
 /** Whether somebody else answers where the service would. */
 function isOther({ readyz, service }: HostFacts): boolean {

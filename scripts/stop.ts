@@ -39,7 +39,7 @@ async function stop(
   const lease = await client.call<{ epoch: number }>('acquire', { deploy, holder: PERSON, doing: 'stop' });
   client.claim({ deploy, epoch: lease.epoch });
   try {
-    await client.call('stop');
+    await client.call('stop', { isLasting: true });
     console.log(`${client.name}  ${before.current} is stopped`);
   } finally {
     await client.call('release');

@@ -28,6 +28,8 @@ export type EntryType = 'begun' | 'resumed' | 'intent' | 'done' | 'failed' | 'un
 export interface Journal {
   append(entry: Pick<Entry, 'type' | 'step' | 'host' | 'detail'>): Entry;
   entries(): readonly Entry[];
+  /** Somebody else may write it from now on. */
+  close(): void;
 }
 
 /** Goes on with what is there. Throws JournalError where that does not hold together, or another process writes it. */
@@ -46,10 +48,12 @@ export function openJournal(
   const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
   // A line that was cut off meant nothing yet, and the next one must not stand behind it.
   const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-  if (whole !== text) truncateSync(path, Buffer.byteLength(whole));
+  let bytes = Buffer.byteLength(whole);
+  if (whole !== text) truncateSync(path, bytes);
   const entries = readJournal(whole, path);
   return {
     entries: () => entries,
+    close: () => freeLock(lock),
     append(given) {
       const last = entries.at(-1);
       const rest = {
@@ -61,9 +65,15 @@ export function openJournal(
       const entry: Entry = { ...rest, hash: hashOf(rest) };
       const line = JSON.stringify(entry);
       // On the disk before anything is done: what was meant is known, whatever happens.
-      appendFileSync(path, `${line}\n`, { flush: true });
+      try {
+        appendFileSync(path, `${line}\n`, { flush: true });
+      } catch (error) {
+        // The next line must not stand behind half of this one.
+        if (existsSync(path)) truncateSync(path, bytes);
+        throw error;
+      }
+      bytes += Buffer.byteLength(line) + 1;
       entries.push(entry);
-      if (entry.type === 'ended') freeLock(lock);
       onLine?.(line);
       return entry;
     },

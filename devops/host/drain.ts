@@ -3,7 +3,7 @@
  * it sends nothing more; what comes anyway is served.
  */
 
-import { managementPortOf, readServiceEnvironment } from './environment.ts';
+import { readManagementPort } from './environment.ts';
 import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
 import { parseConnections, parseCounters } from './measure.ts';
@@ -19,21 +19,23 @@ export interface Drained {
   readonly quietMs: number | null;
 }
 
-/** Whoever forgets it: it ends by itself. Longer than the slowest switch and its proof. */
-const TTL_SECONDS = 300;
+/** Whoever forgets it: it ends by itself. Longer than the slowest drain, switch and proof together. */
+const TTL_SECONDS = 600;
 /** So long nobody asked for anything. */
 const QUIET_MS = 300;
 const READY_WITHIN_MS = 15_000;
 
 export async function drain(layout: Layout, { withinMs }: { readonly withinMs: number }): Promise<Drained> {
-  const port = managementPortOf(readServiceEnvironment(layout));
+  const port = readManagementPort(layout);
   if ((await readReadyz(port)) === null) return { isDrained: false, quietMs: null };
   requireOk(await ask(`http://127.0.0.1:${port}/drain?ttl_seconds=${TTL_SECONDS}`, { method: 'POST' }));
   const startedAt = performance.now();
   let last = { requests: -1, atMs: startedAt };
   const quietMs = await poll(
     async () => {
-      const text = await readMetrics(port);
+      const text = await readMetrics(port).catch(() => null);
+      // One that is too busy to answer is not quiet yet.
+      if (text === null) return null;
       const { requests } = parseCounters(text, 0);
       const nowMs = performance.now();
       // Who comes later gets an answer from what is replaced, or from what replaces it.
@@ -51,7 +53,7 @@ export async function endDrain(
   layout: Layout,
   { reasonsBefore }: { readonly reasonsBefore: readonly string[] },
 ): Promise<{ readonly readyMs: number }> {
-  const port = managementPortOf(readServiceEnvironment(layout));
+  const port = readManagementPort(layout);
   const startedAt = performance.now();
   requireOk(await ask(`http://127.0.0.1:${port}/drain`, { method: 'DELETE' }));
   let last: Readyz | null = null;

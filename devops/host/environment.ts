@@ -35,8 +35,14 @@ interface Kept {
   readonly deploy: string;
   /** Null: it was not there. */
   readonly text: string | null;
-  /** The release that did not take over here, so that these are the variables again. */
-  readonly failed: string | null;
+  /** What did not take over here, so that these are the variables again. */
+  readonly failed: Failed | null;
+}
+
+export interface Failed {
+  readonly release: string;
+  /** Of the lease under which that was: who goes on with the deploy later has another one, and may try again. */
+  readonly epoch: number;
 }
 
 function readKept(layout: Layout): Kept | null {
@@ -52,11 +58,11 @@ export interface Configuration {
   readonly variables: Environment;
 }
 
-/** As before `deploy`; nothing where that has changed nothing. `failed`: the release that made it necessary. */
+/** As before `deploy`; nothing where that has changed nothing. `failed`: what made it necessary. */
 export function restoreServiceEnvironment(
   layout: Layout,
   deploy: string,
-  failed: string | null = null,
+  failed: Failed | null = null,
 ): void {
   const before = readKept(layout);
   if (before?.deploy !== deploy || before.text === null) return;
@@ -64,15 +70,26 @@ export function restoreServiceEnvironment(
   writeAtomically(layout.serviceEnv, before.text, PRIVATE);
 }
 
-/** The release of `deploy` that did not take over here since its variables were written; null: none. */
-export function readFailed(layout: Layout, deploy: string): string | null {
+/** What of `deploy` did not take over here since its variables were written; null: nothing. */
+export function readFailed(layout: Layout, deploy: string): Failed | null {
   const before = readKept(layout);
   return before?.deploy === deploy ? before.failed : null;
 }
 
-/** Who started what runs: /readyz echoes it. */
-export function writeDeployEnvironment(layout: Layout, variables: Environment): void {
+/** Who started what runs, which /readyz echoes, and where it listens for us: the other variables may be those of the next one already. */
+export function writeDeployEnvironment(
+  layout: Layout,
+  { release, nonce }: { readonly release: string; readonly nonce: string },
+): void {
+  const MANAGEMENT_PORT = String(managementPortOf(readServiceEnvironment(layout)));
+  const variables = { RELEASE_ID: release, DEPLOY_NONCE: nonce, MIGRATE: 'check', MANAGEMENT_PORT };
   writeAtomically(layout.deployEnv, render(variables), PRIVATE);
+}
+
+/** Of the service that runs. */
+export function readManagementPort(layout: Layout): number {
+  const started = parseEnv(readText(layout.deployEnv) ?? '') as Environment;
+  return managementPortOf({ ...readServiceEnvironment(layout), ...started });
 }
 
 export function managementPortOf(variables: Environment): number {

@@ -11,7 +11,6 @@ export type HostErrorCode =
   | 'unhealthy'
   | 'pm2_failed'
   | 'refused'
-  | 'floor'
   | 'internal';
 
 export class HostError extends Error {

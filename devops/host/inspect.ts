@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, statfsSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
 import { dirname } from 'node:path';
-import { managementPortOf, readServiceEnvironment } from './environment.ts';
+import { readManagementPort } from './environment.ts';
 import type { Layout } from './layout.ts';
 import { isHeld, type Lease, readLease } from './lease.ts';
 import { readService, type ServiceProcess } from './pm2.ts';
@@ -50,7 +50,7 @@ export async function inspect(layout: Layout): Promise<HostFacts> {
     state: readState(layout),
     lease: isHeld(lease, Date.now()) ? lease : null,
     service: isInstalled ? await readService(layout) : null,
-    readyz: isInstalled ? await readReadyz(managementPortOf(readServiceEnvironment(layout))) : null,
+    readyz: isInstalled ? await readReadyz(readManagementPort(layout)) : null,
   };
 }
 

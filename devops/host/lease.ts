@@ -29,6 +29,8 @@ export interface Claim {
 }
 
 export const LEASE_MS = 60_000;
+/** Until then it was held: nobody wants it any more. */
+const RELEASED = 0;
 
 export function readLease(layout: Layout): Lease | null {
   return readJson<Lease>(layout.lease);
@@ -51,8 +53,11 @@ export function acquireLease(layout: Layout, asked: Pick<Lease, 'deploy' | 'hold
   });
 }
 
+/** Also one whose time was over, as long as nobody else took it: a host that was busy or asleep has not renewed meanwhile. */
 export function renewLease(layout: Layout, claim: Claim): Lease {
-  return underLease(layout, claim, (lease) => {
+  return withLock(layout, () => {
+    const lease = requireLatest(layout, claim);
+    if (lease.untilMs === RELEASED) throw lost(lease);
     const renewed = { ...lease, untilMs: Date.now() + LEASE_MS };
     writeLease(layout, renewed);
     return renewed;
@@ -61,36 +66,51 @@ export function renewLease(layout: Layout, claim: Claim): Lease {
 
 /** It stays as a number, so that the next one is above it. */
 export function releaseLease(layout: Layout, claim: Claim): void {
-  underLease(layout, claim, (lease) => writeLease(layout, { ...lease, untilMs: 0 }));
+  withLock(layout, () => writeLease(layout, { ...requireLatest(layout, claim), untilMs: RELEASED }));
 }
 
-/** Runs `work` while nobody else changes this host. Throws HostError `lease_lost` where `claim` is not the latest. */
-export function underLease<T>(layout: Layout, claim: Claim, work: (lease: Lease) => T): T {
-  return withLock(layout, () => work(requireLease(layout, claim)));
-}
-
-/** As `underLease`, for work that takes a while: the lease is renewed meanwhile. */
-export async function underLeaseFor<T>(layout: Layout, claim: Claim, work: () => Promise<T>): Promise<T> {
+/** Runs `work` while nobody else changes this host; the lease is renewed meanwhile. Throws HostError `lease_lost` where `claim` is not the latest. */
+export async function underLease<T>(layout: Layout, claim: Claim, work: () => Promise<T>): Promise<T> {
   const unlock = lock(layout);
   const renew = (): void =>
     writeLease(layout, { ...requireLease(layout, claim), untilMs: Date.now() + LEASE_MS });
   let renewing: NodeJS.Timeout | undefined;
+  let failure: unknown = null;
   try {
     renew();
-    renewing = setInterval(renew, LEASE_MS / 6);
-    return await work();
+    renewing = setInterval(() => {
+      try {
+        renew();
+      } catch (error) {
+        // What is under way is ended all the same: to stop in the middle would be worse.
+        failure = error;
+      }
+    }, LEASE_MS / 6);
+    const result = await work();
+    if (failure !== null) throw failure;
+    return result;
   } finally {
     clearInterval(renewing);
     unlock();
   }
 }
 
-function requireLease(layout: Layout, { deploy, epoch }: Claim): Lease {
+/** Throws HostError `lease_lost` where `claim` is not the latest, or its time is over. */
+export function requireLease(layout: Layout, claim: Claim): Lease {
+  const lease = requireLatest(layout, claim);
+  if (!isHeld(lease, Date.now())) throw lost(lease);
+  return lease;
+}
+
+function requireLatest(layout: Layout, { deploy, epoch }: Claim): Lease {
   const lease = readLease(layout);
-  if (lease !== null && lease.deploy === deploy && lease.epoch === epoch && isHeld(lease, Date.now()))
-    return lease;
+  if (lease === null || lease.deploy !== deploy || lease.epoch !== epoch) throw lost(lease);
+  return lease;
+}
+
+function lost(lease: Lease | null): HostError {
   const now = lease === null ? 'nobody' : `${lease.deploy} of ${lease.holder}`;
-  throw new HostError('lease_lost', `This deploy does not hold the host any more; the last one was ${now}.`);
+  return new HostError('lease_lost', `This deploy does not hold the host any more; the last one was ${now}.`);
 }
 
 function heldBy(lease: Lease, nowMs: number): HostError {

@@ -15,7 +15,7 @@ import { drain, endDrain } from './drain.ts';
 import {
   type Configuration,
   type Environment,
-  managementPortOf,
+  readManagementPort,
   readServiceEnvironment,
   restoreServiceEnvironment,
   writeServiceEnvironment,
@@ -30,8 +30,8 @@ import {
   type Lease,
   releaseLease,
   renewLease,
+  requireLease,
   underLease,
-  underLeaseFor,
 } from './lease.ts';
 import { measure, readFigures, type ToMeasure } from './measure.ts';
 import { deleteService, endPm2 } from './pm2.ts';
@@ -51,12 +51,14 @@ interface Request {
   readonly args?: unknown;
 }
 
-type Verb = (layout: Layout, args: never, body: Readable) => unknown;
+type Verb = (layout: Layout, args: never, body: Readable, claim: Claim) => unknown;
+/** For which no lease is needed. */
+type OpenVerb = (layout: Layout, args: never) => unknown;
 
 /** May be asked by anybody, at any time. */
-const OPEN: Readonly<Record<string, Verb>> = {
+const OPEN: Readonly<Record<string, OpenVerb>> = {
   inspect: (layout) => inspect(layout),
-  readyz: (layout) => readReadyz(managementPortOf(readServiceEnvironment(layout))),
+  readyz: (layout) => readReadyz(readManagementPort(layout)),
   ports: (layout, asked: { variables: Environment }) => listTakenPorts(layout, asked),
   environment: (layout) => readServiceEnvironment(layout),
   figures: (layout) => readFigures(layout),
@@ -82,11 +84,11 @@ const LOCKED: Readonly<Record<string, Verb>> = {
     migrate(layout, release, { ...readServiceEnvironment(layout), MIGRATE: 'auto' }),
   drain: (layout, asked: { withinMs: number }) => drain(layout, asked),
   undrain: (layout, asked: { reasonsBefore: string[] }) => endDrain(layout, asked),
-  switch: (layout, asked: Switch) => switchTo(layout, asked),
+  switch: (layout, asked: Switch, _body, { epoch }) => switchTo(layout, { ...asked, epoch }),
   // It ends processes that PM2 forgot.
   prove: (layout, asked: ProofOptions) => prove(layout, asked),
   remove: (layout) => remove(layout),
-  stop: (layout) => endPm2(layout),
+  stop: (layout, how: { isLasting: boolean }) => endPm2(layout, how),
   commit: (layout, committed: { release: string; deploy: string }) =>
     noteCommitted(layout, { ...committed, atMs: Date.now() }),
   withdraw: (layout, { deploy }: { deploy: string }) => noteWithdrawn(layout, deploy),
@@ -116,18 +118,18 @@ async function answer({ root, verb, claim, args }: Request, body: Readable): Pro
   const layout = layoutOf(root);
   limitEnvironment(layout);
   const open = OPEN[verb];
-  if (open !== undefined) return open(layout, args as never, body);
+  if (open !== undefined) return open(layout, args as never);
   if (claim === undefined) throw new HostError('refused', `${verb} needs a lease.`);
   if (verb === 'renew') return renewLease(layout, claim);
   if (verb === 'release') return releaseLease(layout, claim);
   const leased = LEASED[verb];
   if (leased !== undefined) {
-    underLease(layout, claim, () => undefined);
-    return leased(layout, args as never, body);
+    requireLease(layout, claim);
+    return leased(layout, args as never, body, claim);
   }
   const locked = LOCKED[verb];
   if (locked === undefined) throw new HostError('refused', `This host does not know how to ${verb}.`);
-  return underLeaseFor(layout, claim, async () => locked(layout, args as never, body));
+  return underLease(layout, claim, async () => locked(layout, args as never, body, claim));
 }
 
 /** What PM2 is given it hands to the service and keeps: so there is nothing in it that is not meant for that. */

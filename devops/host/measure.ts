@@ -1,7 +1,7 @@
 /** What the service on this host did for a while, by its own /metrics. Where too few people ask, signed requests of our own are added. */
 
 import { createHmac } from 'node:crypto';
-import { type Environment, managementPortOf, publicPortOf, readServiceEnvironment } from './environment.ts';
+import { type Environment, publicPortOf, readManagementPort, readServiceEnvironment } from './environment.ts';
 import type { Layout } from './layout.ts';
 import { ask, readMetrics } from './probe.ts';
 import { SMOKE_KEY } from './smoke.ts';
@@ -47,10 +47,12 @@ const REDIRECT = '/{key}';
 /** Throws HostError `unhealthy` where nobody answers /metrics. */
 export async function measure(layout: Layout, { forMs, requestsMin, slowMs }: ToMeasure): Promise<Counters> {
   const variables = readServiceEnvironment(layout);
-  const first = await readCounters(variables, slowMs);
+  const readCounters = async (): Promise<OwnFigures> =>
+    parseCounters(await readMetrics(readManagementPort(layout)), slowMs);
+  const first = await readCounters();
   const startedAt = performance.now();
   const sent = { synthetic: 0, unanswered: 0, late: 0 };
-  for (let now = first; ; now = await readCounters(variables, slowMs)) {
+  for (let now = first; ; now = await readCounters()) {
     const elapsedMs = performance.now() - startedAt;
     if (elapsedMs >= forMs) return { ...now, ...sent };
     const due = Math.ceil((requestsMin * (elapsedMs + TICK_MS)) / forMs);
@@ -78,10 +80,6 @@ async function followOne(variables: Environment): Promise<number | null> {
   } catch {
     return null;
   }
-}
-
-async function readCounters(variables: Environment, slowMs: number): Promise<OwnFigures> {
-  return parseCounters(await readMetrics(managementPortOf(variables)), slowMs);
 }
 
 /** Open connections of a service that says so. Null: it is of an older release. */
@@ -124,7 +122,7 @@ export interface Figures {
 
 /** Null: nobody answers. */
 export async function readFigures(layout: Layout): Promise<Figures | null> {
-  const text = await readMetrics(managementPortOf(readServiceEnvironment(layout))).catch(() => null);
+  const text = await readMetrics(readManagementPort(layout)).catch(() => null);
   return text === null ? null : parseFigures(text);
 }
 

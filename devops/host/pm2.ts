@@ -20,8 +20,8 @@ export interface ServiceProcess {
 }
 
 const APP = 'fleetlink';
-/** Longer than the slowest reload: 30 s until it is ready, 35 s until the old one is gone. */
-const ANSWER_MS = 90_000;
+/** Longer than the slowest reload: 30 s until it is ready, 35 s until the old one is gone, and as much for each of what PM2 forgot. */
+const ANSWER_MS = 240_000;
 /** For a question: a daemon that does not answer is not waited for. */
 const QUESTION_MS = 10_000;
 /** Longer than a request may take. */
@@ -184,13 +184,15 @@ async function lookUntil(end: Promise<unknown>, look: () => Promise<void>): Prom
 export function deleteService(layout: Layout): Promise<void> {
   return withPm2(layout, 'delete', async (pm2) => {
     await stop(pm2, layout);
+    await told((done) => pm2.dump(true, done));
   });
 }
 
-/** The service, and PM2 itself. */
-export function endPm2(layout: Layout): Promise<void> {
+/** The service, and PM2 itself. `isLasting`: it does not start with the machine either. */
+export function endPm2(layout: Layout, { isLasting }: { readonly isLasting: boolean }): Promise<void> {
   return withPm2(layout, 'kill', async (pm2) => {
     await stop(pm2, layout);
+    if (isLasting) await told((done) => pm2.dump(true, done));
     await told((done) => pm2.killDaemon(done));
   });
 }

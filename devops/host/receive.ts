@@ -5,16 +5,19 @@ import { createHash } from 'node:crypto';
 import {
   createWriteStream,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
+  realpathSync,
   renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { fileURLToPath } from 'node:url';
 import { readJson } from './files.ts';
 import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
@@ -91,13 +94,17 @@ const PARTS = 'parts.json';
 /** Releases kept beside those that may be needed. */
 const RELEASES_KEPT = 5;
 
-/** Removes old releases, and layers that none of the others needs. Never what runs, nor what an undo would go back to. */
+/** Bases and programs of ours that were brought so long ago, where others are used now. */
+const UNUSED_AFTER_MS = 7 * 24 * 60 * 60 * 1000;
+const JOURNALS_KEPT = 100;
+
+/**
+ * Removes old releases, layers that none of the others needs, and what else is left of earlier deploys. Never what runs, nor what an undo
+ * would go back to.
+ */
 export function prune(layout: Layout): { readonly removed: readonly string[] } {
-  const needed = new Set(
-    readState(layout)
-      .committed.slice(-RELEASES_KEPT)
-      .map(({ release }) => release),
-  );
+  const committed = readState(layout).committed.map(({ release }) => release);
+  const needed = new Set([...new Set(committed.reverse())].slice(0, RELEASES_KEPT));
   const current = readCurrent(layout);
   if (current !== null) needed.add(current);
   const releases = list(layout.releases);
@@ -112,8 +119,38 @@ export function prune(layout: Layout): { readonly removed: readonly string[] } {
       .filter((name) => !layers.has(name))
       .map((name) => join(layout.layers, name)),
   ];
+  removed.push(...listUnused(layout), ...listOldJournals(layout));
   for (const path of removed) rmSync(path, { recursive: true });
   return { removed: removed.map((path) => path.slice(layout.root.length + 1)) };
+}
+
+function listUnused({ root }: Layout): string[] {
+  const bases = join(root, 'base');
+  const used = [realPath(join(bases, 'current')), dirname(fileURLToPath(import.meta.url))];
+  // While one base takes the place of another, neither is unused.
+  const isExchanged = existsSync(join(bases, 'exchanged-from'));
+  return [...(isExchanged ? [] : children(bases)), ...children(join(root, 'tool'))].filter((path) => {
+    const { mtimeMs, isFolder } = look(path);
+    return isFolder && !used.includes(realPath(path)) && Date.now() - mtimeMs > UNUSED_AFTER_MS;
+  });
+}
+
+/** They are named by when they began. */
+function listOldJournals({ journal }: Layout): string[] {
+  return children(journal).sort().slice(0, -JOURNALS_KEPT);
+}
+
+function look(path: string): { readonly mtimeMs: number; readonly isFolder: boolean } {
+  const found = lstatSync(path);
+  return { mtimeMs: found.mtimeMs, isFolder: found.isDirectory() };
+}
+
+function realPath(path: string): string {
+  return existsSync(path) ? realpathSync(path) : path;
+}
+
+function children(folder: string): string[] {
+  return list(folder).map((name) => join(folder, name));
 }
 
 function list(folder: string): string[] {

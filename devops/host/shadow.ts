@@ -94,7 +94,8 @@ export async function rehearse(
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
-    await scratch?.drop();
+    // What is left there goes with the next rehearsal; it says nothing of the release.
+    await scratch?.drop().catch(() => undefined);
   }
 }
 
@@ -200,6 +201,7 @@ async function tryOut(
     return Math.round(readyMs - startedAt);
   } finally {
     child.process.kill('SIGKILL');
+    await child.exit;
   }
 }
 

@@ -28,7 +28,9 @@ export function readState(layout: Layout): HostState {
 export function noteCommitted(layout: Layout, committed: Committed): void {
   const state = readState(layout);
   const { [committed.release]: _, ...bad } = state.bad;
-  const others = state.committed.filter(({ release }) => release !== committed.release);
+  // The last time before stays: should this one be taken back, it was still committed once.
+  const before = state.committed.findLast(({ release }) => release === committed.release);
+  const others = state.committed.filter((one) => one === before || one.release !== committed.release);
   write(layout, { committed: [...others, committed].slice(-COMMITTED_KEPT), bad });
 }
 

@@ -2,9 +2,8 @@
 
 import { existsSync, realpathSync } from 'node:fs';
 import {
-  managementPortOf,
   readFailed,
-  readServiceEnvironment,
+  readManagementPort,
   restoreServiceEnvironment,
   writeDeployEnvironment,
 } from './environment.ts';
@@ -29,6 +28,8 @@ export interface Switch {
   readonly nonce: string;
   /** How often what runs now was started, when it took over; null: nobody knows. */
   readonly restartsKnown: number | null;
+  /** Of the lease. */
+  readonly epoch: number;
 }
 
 export interface Switched {
@@ -67,24 +68,24 @@ const RESTARTS_MAX = 3;
  */
 export async function switchTo(
   layout: Layout,
-  { deploy, release, nonce, restartsKnown }: Switch,
+  { deploy, release, nonce, restartsKnown, epoch }: Switch,
 ): Promise<Switched> {
   if (!existsSync(layout.release(release)))
     throw new HostError('missing', `Release ${release} is not on this host.`);
   // Asked again by one whose connection broke: its variables are gone.
-  if (readFailed(layout, deploy) === release)
+  const failed = readFailed(layout, deploy);
+  if (failed?.release === release && failed.epoch === epoch)
     throw new HostError('unhealthy', `${release} did not take over here before.`, readTail(layout));
   const before = await readService(layout);
   const from = readCurrent(layout);
   pointTo(layout, { release, nonce });
-  const isReplaced = from !== null && from !== release;
   let failure: string | null = null;
   const isSteady = restartsKnown === null || before === null || before.restarts <= restartsKnown;
   const onLook = (replacement: Replacement): void => {
-    if (!isReplaced || failure !== null) return;
+    if (from === null || failure !== null) return;
     failure = findFailure(replacement);
     if (failure === null) return;
-    restoreServiceEnvironment(layout, deploy, release);
+    restoreServiceEnvironment(layout, deploy, { release, epoch });
     pointTo(layout, { release: from, nonce });
     const { now } = replacement;
     if (now.pid !== 0 && now.pid !== replacement.before.pid && isRunning(now.pid))
@@ -106,7 +107,7 @@ export async function switchTo(
 }
 
 function pointTo(layout: Layout, { release, nonce }: Pick<Switch, 'release' | 'nonce'>): void {
-  writeDeployEnvironment(layout, { RELEASE_ID: release, DEPLOY_NONCE: nonce, MIGRATE: 'check' });
+  writeDeployEnvironment(layout, { release, nonce });
   if (readCurrent(layout) !== release) linkAtomically(layout.current, `releases/${release}`);
 }
 
@@ -126,7 +127,7 @@ export async function prove(layout: Layout, asked: ProofOptions): Promise<Proof>
   const found = await poll(
     async () => {
       const service = await readService(layout);
-      const readyz = await readReadyz(managementPortOf(readServiceEnvironment(layout)));
+      const readyz = await readReadyz(readManagementPort(layout));
       seen = { service, readyz };
       if ((service?.restarts ?? 0) >= restartsBefore + RESTARTS_MAX) throw unproven(layout, asked, seen);
       return service !== null && readyz !== null && isProven(asked, service, readyz) ? service : null;

@@ -28,23 +28,23 @@ export interface ConnectOptions {
 /** Throws ManifestError for a name that no host has, and where none is left. */
 export function connect({ manifest, except = [], tool, variables }: ConnectOptions): Inventory {
   const root = expandHome(manifest.root);
-  const ways: [name: string, transport: Transport][] =
+  const ways: Readonly<Record<string, () => Transport>> =
     manifest.provider === 'local'
-      ? [['local', createLocalTransport(variables)]]
-      : manifest.hosts.map((host) => [host.name, reach(manifest, host, manifest.ssh.user)]);
-  const names = leaveOut(
-    ways.map(([name]) => name),
-    except,
-  );
-  const kept = ways.filter(([name]) => names.includes(name));
+      ? { local: () => createLocalTransport(variables) }
+      : Object.fromEntries(
+          manifest.hosts.map((host) => [host.name, () => reach(manifest, host, manifest.ssh.user)]),
+        );
   const clients = new Map(
-    kept.map(([name, transport]) => [name, createHostClient({ name, root, transport, tool })]),
+    leaveOut(Object.keys(ways), except).map((name) => {
+      const transport = (ways[name] as () => Transport)();
+      return [name, createHostClient({ name, root, transport, tool })];
+    }),
   );
   return {
     root,
     clients,
     async close() {
-      for (const one of clients.values()) await one.close();
+      await Promise.all([...clients.values()].map((one) => one.close()));
     },
   };
 }

@@ -3,7 +3,7 @@
  * a while and can never make a deploy fail, nor wait for long.
  */
 
-export type Occasion = 'begun' | 'done' | 'failed' | 'undone' | 'mixed' | 'interrupted';
+export type Occasion = 'begun' | 'done' | 'failed' | 'undone' | 'aborted' | 'held' | 'mixed' | 'interrupted';
 
 export interface News {
   readonly occasion: Occasion;
@@ -84,6 +84,8 @@ const VERBS: Readonly<Record<Occasion, string>> = {
   done: 'is live on',
   failed: 'was not rolled out to',
   undone: 'failed, and was taken back on',
+  aborted: 'was taken back, as somebody asked, on',
+  held: 'waits for somebody to say --resume or --abort on',
   mixed: 'failed, and is on some of the hosts of',
   interrupted: 'was interrupted on its way to',
 };

@@ -33,6 +33,7 @@ export function createJsonReporter({ write, nowMs }: JsonReporterOptions): Repor
     undone: (hosts, isFailed) => say('undone', { hosts, because: isFailed ? 'it failed' : 'it was wanted' }),
     held: () => say('held'),
     mixed: () => say('mixed'),
+    untidy: () => say('untidy'),
     interrupted: () => say('interrupted'),
     recap: ({ hosts, release }) => say('recap', { release, hosts }),
     tick: () => undefined,

@@ -26,6 +26,8 @@ export interface Reporter {
   /** To go on or back would breach the floor, or nobody knows which of both is right. */
   held(): void;
   mixed(): void;
+  /** It is live on every host, and something that comes after that failed. */
+  untidy(): void;
   interrupted(): void;
   recap(plan: Plan, entries: readonly Entry[]): void;
   /** Called now and then: who waits is shown what for. */
@@ -162,6 +164,7 @@ export function createTextReporter({
       write(
         `Not every host could be brought back. See: npm run status -- --env ${environment}, and go on: npm run deploy -- --env ${environment} --resume\n`,
       ),
+    untidy: () => write('That is left undone; the release is live on every host all the same.\n'),
     interrupted: () =>
       write(
         `\nInterrupted between two steps. Go on: npm run deploy -- --env ${environment} --resume, or back: --abort\n`,

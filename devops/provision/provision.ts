@@ -203,14 +203,14 @@ async function exchange(
   }
   await client.run(`printf %s ${quote(from)} >${quote(note)}`);
   try {
-    await client.call('stop');
+    await client.call('stop', { isLasting: false });
     await relink(base.id);
     await start();
   } catch (caught) {
     const error = caught as Error;
     try {
       await relink(from);
-      await client.call('stop');
+      await client.call('stop', { isLasting: false });
       await start();
     } catch (worse) {
       const why = (worse as Error).message;

@@ -1,6 +1,6 @@
 /** Archives that are the same whenever and wherever they are made of the same files. */
 
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import {
   createReadStream,
   existsSync,
@@ -9,11 +9,11 @@ import {
   readFileSync,
   renameSync,
   statSync,
-  writeFileSync,
 } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { create } from 'tar';
+import { writeAtomically } from '../host/files.ts';
 
 /** A gzipped tar in the cache. */
 export interface Archive {
@@ -39,8 +39,7 @@ export async function archiveOnce(
     const made = await make();
     try {
       const sha256 = await pack(made.folder, file);
-      writeFileSync(`${note}.new`, JSON.stringify({ sha256 }));
-      renameSync(`${note}.new`, note);
+      writeAtomically(note, JSON.stringify({ sha256 }));
     } finally {
       made.remove();
     }
@@ -50,9 +49,11 @@ export async function archiveOnce(
 }
 
 async function pack(folder: string, file: string): Promise<string> {
+  // Another command may make the same.
+  const incoming = `${file}.${randomBytes(4).toString('hex')}.new`;
   await create(
     {
-      file: `${file}.new`,
+      file: incoming,
       cwd: folder,
       gzip: { level: 6 },
       portable: true,
@@ -61,7 +62,7 @@ async function pack(folder: string, file: string): Promise<string> {
     },
     listFiles(folder),
   );
-  renameSync(`${file}.new`, file);
+  renameSync(incoming, file);
   return hashFile(file);
 }
 

@@ -61,7 +61,7 @@ export async function buildRelease(options: BuildOptions): Promise<Release> {
     onStep('app');
     const app = await buildApp({ repository, cache, node, source: source.folder });
     const { commit, isDirty, committedAtMs } = source;
-    const id = nameRelease({ commit, committedAtMs, content: isDirty ? app.id : null });
+    const id = nameRelease({ commit, committedAtMs, content: isDirty ? `${app.id} ${modules.id}` : null });
     const needs = await readNeeds([base, modules]);
     const release = { id, commit, isDirty, platform, arch, base, modules, app, needs };
     keep(cache, release);

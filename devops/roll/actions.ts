@@ -186,16 +186,22 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
       await client.call('migrate', { release: step.release });
       return { isMigrated: true };
     },
-    async drain(client, { others = [] }) {
+    async drain(client, step) {
+      const { others = [] } = step;
       await requireFloor(client, others);
-      return client.call<Drained>('drain', { withinMs: manifest.deploy.drain_seconds * 1000 });
+      try {
+        return await client.call<Drained>('drain', { withinMs: manifest.deploy.drain_seconds * 1000 });
+      } catch (error) {
+        // What is left for being broken may be too broken for it.
+        if (isUndo(step) && error instanceof HostFailure) return { isDrained: false, why: error.message };
+        throw error;
+      }
     },
     undrain: (client) => client.call('undrain', { reasonsBefore: reasonsBefore(client.name) }),
     switch(client, step) {
       // Of an undo: what the step did that it takes back.
       const done = readEvidence(journal.entries(), `switch ${client.name} ${release.id}`);
-      const isUndo = step.release !== release.id;
-      const restartsKnown = (isUndo ? done.restarts : restartsBefore(client.name, step)) ?? null;
+      const restartsKnown = (isUndo(step) ? done.restarts : restartsBefore(client.name, step)) ?? null;
       return client.call('switch', { deploy, release: step.release, nonce, restartsKnown });
     },
     prove: (client, step) =>
@@ -225,6 +231,10 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     if (client === undefined) throw new Error(`There is no host ${step.host}.`);
     return ACTIONS[step.action](client, step);
   };
+}
+
+function isUndo({ id }: Step): boolean {
+  return id.startsWith('undo ');
 }
 
 function send(client: HostClient, { id, sha256, file }: Archive): Promise<void> {

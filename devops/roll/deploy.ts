@@ -10,7 +10,7 @@ import type { Policies } from '../policy/decide.ts';
 import { type HostClient, HostFailure } from '../remote/host-client.ts';
 import { type ActionDeps, createActions } from './actions.ts';
 import { type EngineEvent, type Outcome, runStages, type StepFailure } from './engine.ts';
-import { planUndo, type Stage, type UndoOptions } from './plan.ts';
+import { keepHosts, planUndo, type Stage, type UndoOptions } from './plan.ts';
 import type { DeployRecord } from './record.ts';
 
 /** How a deploy ended, for programs. */
@@ -42,6 +42,32 @@ export interface DeployOptions {
 
 const RENEW_EVERY_MS = 10_000;
 
+type Ending =
+  | 'done'
+  | 'failed'
+  | 'refused'
+  | 'undone'
+  | 'aborted'
+  | 'held'
+  | 'doubtful'
+  | 'mixed'
+  | 'interrupted';
+
+/** `isOpen`: somebody has to go on with it, or back. */
+const ENDINGS: Readonly<
+  Record<Ending, { readonly code: number; readonly occasion: Occasion; readonly isOpen: boolean }>
+> = {
+  done: { code: EXIT.done, occasion: 'done', isOpen: false },
+  failed: { code: EXIT.failed, occasion: 'failed', isOpen: false },
+  refused: { code: EXIT.refused, occasion: 'failed', isOpen: false },
+  undone: { code: EXIT.undone, occasion: 'undone', isOpen: false },
+  aborted: { code: EXIT.done, occasion: 'aborted', isOpen: false },
+  held: { code: EXIT.mixed, occasion: 'held', isOpen: true },
+  doubtful: { code: EXIT.inconclusive, occasion: 'held', isOpen: true },
+  mixed: { code: EXIT.mixed, occasion: 'mixed', isOpen: true },
+  interrupted: { code: EXIT.interrupted, occasion: 'interrupted', isOpen: true },
+};
+
 /** Resolves with an exit code. */
 export function runDeploy(options: DeployOptions): Promise<number> {
   return withHosts(options, () => {
@@ -51,9 +77,10 @@ export function runDeploy(options: DeployOptions): Promise<number> {
 }
 
 /** Goes on where the journal ends, forward or back. */
-export function resumeDeploy(options: DeployOptions): Promise<number> {
+export function resumeDeploy(given: DeployOptions): Promise<number> {
+  const options = withoutOthers(given);
   const { journal } = options;
-  const undo = journal.entries().find(({ type }) => type === 'undo');
+  const undo = journal.entries().findLast(({ type }) => type === 'undo');
   return withHosts(options, () => {
     journal.append({ type: 'resumed' });
     return undo === undefined ? rollOut(options) : goBack(options, undo.detail as Undo);
@@ -61,54 +88,68 @@ export function resumeDeploy(options: DeployOptions): Promise<number> {
 }
 
 /** Takes back what an interrupted deploy did. */
-export function abortDeploy(options: DeployOptions): Promise<number> {
-  return withHosts(options, async () => {
+export async function abortDeploy(given: DeployOptions): Promise<number> {
+  const options = withoutOthers(given);
+  if (isCommitted(options)) {
+    options.reporter.refused(
+      'It is live on every host, and only has to be ended: --resume does that, and npm run rollback goes back.',
+    );
+    options.journal.close();
+    return EXIT.refused;
+  }
+  return withHosts(options, () => {
     options.journal.append({ type: 'resumed' });
-    const code = await beginUndo(options, { isBad: false });
-    return code === EXIT.undone ? EXIT.done : code;
+    return beginUndo(options, { isBad: false, isWanted: true });
   });
 }
 
-async function withHosts(options: DeployOptions, work: () => Promise<number>): Promise<number> {
+/** Hosts that were left out by name since it began stay as they were left. */
+function withoutOthers(options: DeployOptions): DeployOptions {
+  const { clients, record, reporter } = options;
+  const { plan } = record;
+  const others = plan.hosts.filter(({ name }) => !clients.has(name));
+  for (const { name } of others) reporter.note(`${name} is left out, and stays as it was left`);
+  const only = keepHosts(plan, [...clients.keys()]);
+  return { ...options, record: { ...record, plan: only } };
+}
+
+async function withHosts(options: DeployOptions, work: () => Promise<Ending>): Promise<number> {
   const { clients, reporter, journal } = options;
-  const refusal = await lockAll(options);
-  if (refusal !== null) {
-    reporter.refused(refusal);
-    return EXIT.refused;
-  }
+  // Also while others are still waited for.
   const beat = setInterval(() => void renewAll(clients.values()), RENEW_EVERY_MS);
   try {
-    options.tell(newsOf(options, 'begun'));
-    const code = await work();
-    if (!isOpen(code)) journal.append({ type: 'ended', detail: { code } });
-    options.tell(newsOf(options, OCCASIONS[code] ?? 'failed'));
-    return code;
+    const refusal = await lockAll(options);
+    if (refusal !== null) {
+      reporter.refused(refusal);
+      return EXIT.refused;
+    }
+    try {
+      options.tell(newsOf(options, 'begun'));
+      const { code, occasion, isOpen } = ENDINGS[await work()];
+      if (!isOpen) journal.append({ type: 'ended', detail: { code } });
+      options.tell(newsOf(options, occasion));
+      return code;
+    } finally {
+      await mirror(options);
+      await releaseAll(options);
+    }
   } finally {
     clearInterval(beat);
-    await mirror(options);
-    await releaseAll(options);
+    journal.close();
   }
 }
 
-/** Somebody has to go on with it, or back. */
-function isOpen(code: number): boolean {
-  return code === EXIT.interrupted || code === EXIT.inconclusive || code === EXIT.mixed;
-}
-
-const OCCASIONS: Readonly<Record<number, Occasion>> = {
-  [EXIT.done]: 'done',
-  [EXIT.undone]: 'undone',
-  [EXIT.mixed]: 'mixed',
-  [EXIT.inconclusive]: 'mixed',
-  [EXIT.interrupted]: 'interrupted',
-};
+const WELL: readonly Occasion[] = ['begun', 'done', 'aborted'];
 
 function newsOf({ record, journal, clients }: DeployOptions, occasion: Occasion): News {
-  const failures = journal
-    .entries()
-    .flatMap(({ type, step, detail }) =>
-      type === 'failed' ? [`${step}: ${(detail as { message: string }).message}`] : [],
-    );
+  const entries = journal.entries();
+  // What was mended since is none.
+  const since = entries.slice(entries.findLastIndex(({ type }) => type === 'resumed') + 1);
+  const failures = WELL.includes(occasion)
+    ? []
+    : since.flatMap(({ type, step, detail }) =>
+        type === 'failed' ? [`${step}: ${(detail as { message: string }).message}`] : [],
+      );
   const { environment, deploy, holder: by, plan } = record;
   return { occasion, environment, deploy, release: plan.release, by, hosts: [...clients.keys()], failures };
 }
@@ -124,69 +165,99 @@ function run(options: DeployOptions, stages: readonly Stage[]): Promise<Outcome>
   return runStages(stages, { parallel, journal, perform, onEvent, isInterrupted });
 }
 
-async function rollOut(options: DeployOptions): Promise<number> {
+async function rollOut(options: DeployOptions): Promise<Ending> {
   const { record, reporter, journal } = options;
   const outcome = await run(options, record.plan.stages);
   switch (outcome.type) {
     case 'done':
       reporter.recap(record.plan, journal.entries());
-      return EXIT.done;
+      return 'done';
     case 'interrupted':
       reporter.interrupted();
-      return EXIT.interrupted;
+      return 'interrupted';
     case 'failed':
       reporter.failed(outcome.failures);
-      if (outcome.failures.every(isHeld)) {
-        reporter.held();
-        return outcome.failures.some(isDoubt) ? EXIT.inconclusive : EXIT.mixed;
-      }
-      if (listTouched(options).some(({ isSwitched }) => isSwitched))
-        return beginUndo(options, { isBad: true });
-      return leaveAll(options, outcome.failures);
+      return endFailed(options, outcome.failures);
   }
+}
+
+async function endFailed(options: DeployOptions, failures: readonly StepFailure[]): Promise<Ending> {
+  const { record, reporter, journal } = options;
+  if (isCommitted(options)) {
+    // It serves everywhere: what could not be tidied up is no reason to take that away.
+    reporter.untidy();
+    reporter.recap(record.plan, journal.entries());
+    return 'done';
+  }
+  if (failures.every(isHeld)) {
+    reporter.held();
+    return failures.some(isDoubt) ? 'doubtful' : 'held';
+  }
+  const isSwitched = listTouched(options).some((host) => host.isSwitched);
+  if (!isSwitched) return leaveAll(options, failures);
+  // A rollback goes to what was well; and a host that is gone says nothing of the release.
+  const isBad = !record.isRollback && failures.some(isOfRelease);
+  return beginUndo(options, { isBad, isWanted: false });
+}
+
+function isCommitted({ record, journal }: DeployOptions): boolean {
+  const { hosts, release } = record.plan;
+  const done = new Set(journal.entries().flatMap(({ type, step }) => (type === 'done' ? [step] : [])));
+  return hosts.every(({ name }) => done.has(`commit ${name} ${release}`));
 }
 
 /** What the journal says of it. */
-type Undo = Pick<UndoOptions, 'isBad' | 'hosts'>;
+interface Undo extends Pick<UndoOptions, 'isBad' | 'hosts'> {
+  /** Somebody asked for it. */
+  readonly isWanted: boolean;
+}
 
 /** Where nothing was switched yet: what hosts were made ready with is taken back. */
-async function leaveAll(options: DeployOptions, failures: readonly StepFailure[]): Promise<number> {
+async function leaveAll(options: DeployOptions, failures: readonly StepFailure[]): Promise<Ending> {
   if (listTouched(options).length > 0) {
-    const code = await beginUndo(options, { isBad: false });
-    if (code !== EXIT.undone) return code;
+    const ending = await beginUndo(options, { isBad: false, isWanted: false });
+    if (ending !== 'undone') return ending;
   }
   options.reporter.untouched();
-  return failures.some(isRefusal) ? EXIT.refused : EXIT.failed;
+  return failures.some(isRefusal) ? 'refused' : 'failed';
 }
 
 /** Every host that was touched, the last one first. */
-function beginUndo(options: DeployOptions, { isBad }: Pick<Undo, 'isBad'>): Promise<number> {
-  const undo = { isBad, hosts: listTouched(options) };
+function beginUndo(options: DeployOptions, how: Omit<Undo, 'hosts'>): Promise<Ending> {
+  const undo = { ...how, hosts: listTouched(options) };
   options.journal.append({ type: 'undo', detail: undo });
   return goBack(options, undo);
 }
 
 /** Every host that can be brought back is, whatever becomes of another one; but none where the floor would be breached. */
-async function goBack(options: DeployOptions, { isBad, hosts }: Undo): Promise<number> {
+async function goBack(options: DeployOptions, { isBad, isWanted, hosts: all }: Undo): Promise<Ending> {
   const { record, reporter, clients } = options;
   const { release } = record.plan;
+  const hosts = all.filter(({ name }) => clients.has(name));
   const failures: StepFailure[] = [];
   for (const stage of planUndo({ release, isBad, names: [...clients.keys()], hosts })) {
     const outcome = await run(options, [stage]);
     if (outcome.type === 'interrupted') {
       reporter.interrupted();
-      return EXIT.interrupted;
+      return 'interrupted';
     }
     if (outcome.type === 'failed') failures.push(...outcome.failures);
     if (failures.some(isHeld)) break;
   }
   if (failures.length === 0) {
-    reporter.undone(hosts, isBad);
-    return EXIT.undone;
+    reporter.undone(hosts, !isWanted);
+    return isWanted ? 'aborted' : 'undone';
   }
   reporter.failed(failures);
   reporter.mixed();
-  return EXIT.mixed;
+  return 'mixed';
+}
+
+/** What a host says of what it was given to run; not that it cannot be reached, or is in trouble itself. */
+const OF_RELEASE = ['unhealthy', 'boot_failed', 'ended_early', 'refused'];
+
+function isOfRelease({ error }: StepFailure): boolean {
+  return error instanceof HostFailure && OF_RELEASE.includes(error.code);
 }
 
 function isRefusal({ error }: StepFailure): boolean {
@@ -220,7 +291,8 @@ function listTouched({ record, journal }: DeployOptions): Undo['hosts'] {
       name,
       to: back,
       isSwitched: switched.has(name),
-      isDrained: drained.has(name),
+      // What did not answer before was not drained, and need not answer now.
+      isDrained: drained.has(name) && record.before[name]?.isAnswering !== false,
     }))
     .reverse();
 }
@@ -242,7 +314,8 @@ async function lockAll({ clients, record }: DeployOptions): Promise<string | nul
 }
 
 async function renewAll(clients: Iterable<HostClient>): Promise<void> {
-  // One that is at work renews by itself; one that lost its lease says so with its next step.
+  // One that changes something renews by itself, and one that was too busy to answer is ours as long as nobody else came; what lost its
+  // lease says so with its next step.
   await Promise.all([...clients].map((client) => client.call('renew').catch(() => undefined)));
 }
 

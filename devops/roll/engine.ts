@@ -14,7 +14,7 @@ export interface EngineDeps {
   /** What a step does; what it resolves with is its evidence. */
   readonly perform: (step: Step) => Promise<unknown>;
   readonly onEvent: (event: EngineEvent) => void;
-  /** Somebody wants to end it: no further step begins. */
+  /** Somebody wants to end it: no further host is begun. */
   readonly isInterrupted: () => boolean;
 }
 
@@ -39,29 +39,45 @@ export async function runStages(stages: readonly Stage[], deps: EngineDeps): Pro
     deps.journal.entries().flatMap(({ type, step }) => (type === 'done' && step !== undefined ? [step] : [])),
   );
   for (const { name, lanes } of stages) {
-    const left = lanes
-      .map((lane) => lane.filter(({ id }) => !done.has(id)))
-      .filter((lane) => lane.length > 0);
+    const left = lanes.map((lane) => leftOf(lane, done)).filter((lane) => lane.length > 0);
     if (left.length === 0) continue;
     if (deps.isInterrupted()) return { type: 'interrupted' };
     deps.onEvent({ type: 'stage', name });
-    const failures = await runLanes(left, deps);
+    const { failures, isInterrupted } = await runLanes(left, deps);
     if (failures.length > 0) return { type: 'failed', failures };
+    if (isInterrupted) return { type: 'interrupted' };
   }
   return { type: 'done' };
 }
 
-async function runLanes(lanes: readonly (readonly Step[])[], deps: EngineDeps): Promise<StepFailure[]> {
+/** A drain ends by itself after a while, so one that nothing came of is done once more. */
+function leftOf(lane: readonly Step[], done: ReadonlySet<string>): Step[] {
+  const isSwitched = lane.every(({ id, action }) => action !== 'switch' || done.has(id));
+  return lane.filter(({ id, action }) => !done.has(id) || (action === 'drain' && !isSwitched));
+}
+
+interface LanesOutcome {
+  readonly failures: readonly StepFailure[];
+  readonly isInterrupted: boolean;
+}
+
+/** Who interrupts gets hosts that are whole: what was begun on one is finished, but for a long look at it. */
+async function runLanes(lanes: readonly (readonly Step[])[], deps: EngineDeps): Promise<LanesOutcome> {
   const failures: StepFailure[] = [];
+  let isInterrupted = false;
   const limit = createLimit(deps.parallel);
   await limit.map(lanes, async (lane) => {
-    for (const step of lane) {
+    for (const [index, step] of lane.entries()) {
       if (failures.length > 0) return;
+      if ((index === 0 || step.action === 'bake') && deps.isInterrupted()) {
+        isInterrupted = true;
+        return;
+      }
       const failure = await runStep(step, deps);
       if (failure !== null) failures.push(failure);
     }
   });
-  return failures;
+  return { failures, isInterrupted };
 }
 
 /** Null: it is done. */

@@ -153,6 +153,18 @@ export function countFloor(hosts: number, floor: number | string): number {
   return Math.min(count, hosts - 1);
 }
 
+/** The same without the other hosts. */
+export function keepHosts(plan: Plan, names: readonly string[]): Plan {
+  const isKept = (name: string): boolean => names.includes(name);
+  const ofStep = (step: Step): Step =>
+    step.others === undefined ? step : { ...step, others: step.others.filter(isKept) };
+  const stages = plan.stages.map(({ name, lanes }) => ({
+    name,
+    lanes: lanes.map((lane) => lane.filter(({ host }) => isKept(host)).map(ofStep)),
+  }));
+  return { ...plan, stages, hosts: plan.hosts.filter(({ name }) => isKept(name)) };
+}
+
 export interface UndoOptions {
   /** All hosts of the environment. */
   readonly names: readonly string[];
@@ -180,8 +192,8 @@ export function planUndo({ release, isBad, names, hosts }: UndoOptions): Stage[]
     const way = isSwitched ? goBack(name, { to, others }) : leave(name, { to, isDrained });
     const steps = [
       ...way,
-      stepOf('withdraw', name, release),
       // The same release with other variables was well before.
+      ...(to === release ? [] : [stepOf('withdraw', name, release)]),
       ...(isBad && to !== release ? [stepOf('mark_bad', name, release)] : []),
     ];
     return { name: `undo ${name}`, lanes: [steps.map((step) => ({ ...step, id: `undo ${step.id}` }))] };

@@ -30,6 +30,8 @@ export interface HostBefore {
   readonly current: string | null;
   /** How often its service was started; null: PM2 does not know it. */
   readonly restarts: number | null;
+  /** Whether it answered; absent in journals of older deploys. */
+  readonly isAnswering?: boolean;
   /** What was amiss. */
   readonly reasons: readonly string[];
 }
@@ -38,7 +40,12 @@ export function noteBefore(facts: ReadonlyMap<string, HostFacts>): Record<string
   return Object.fromEntries(
     [...facts].map(([name, { current, service, readyz }]) => [
       name,
-      { current, restarts: service?.restarts ?? null, reasons: readyz?.reasons ?? [] },
+      {
+        current,
+        restarts: service?.restarts ?? null,
+        isAnswering: readyz !== null,
+        reasons: readyz?.reasons ?? [],
+      },
     ]),
   );
 }

@@ -9,13 +9,15 @@ function open(t: Test): Journal {
   return openJournal(join(t.testdir(), 'journal.jsonl'), { nowMs: () => 0 });
 }
 
-const PLAN = planDeploy({
+const PLAN_OPTIONS = {
   release: 'r2',
   isBaked: false,
   hosts: ['h1', 'h2'].map((name) => ({ name, current: 'r1', back: 'r1', isHealthy: true })),
   floor: 0,
   batches: ['100%'],
-});
+};
+const PLAN = planDeploy(PLAN_OPTIONS);
+const ONE_BY_ONE = { ...PLAN_OPTIONS, floor: 1, batches: [1] };
 
 function start(
   journal: Journal,
@@ -93,13 +95,34 @@ t.test(
   },
 );
 
-t.test('somebody who interrupts is obeyed between two stages', async (t) => {
+t.test('somebody who interrupts gets no further host begun, and those that were are finished', async (t) => {
   const journal = open(t);
-  const { run, state, performed } = start(journal, async ({ action }) => {
-    if (action === 'upload') state.interrupted = true;
-  });
+  const { stages } = planDeploy({ ...ONE_BY_ONE, isBaked: true });
+  const { run, state, performed } = start(
+    journal,
+    async ({ action, host }) => {
+      if (action === 'configure' && host === 'h1') state.interrupted = true;
+    },
+    { stages, parallel: 1 },
+  );
   t.same(await run(), { type: 'interrupted' });
-  t.same(performed.at(-1), 'upload h2');
+  t.equal(performed.at(-1), 'undrain h1', 'the look at it can wait, and so can h2');
+  state.interrupted = false;
+  performed.length = 0;
+  t.same(await run(), { type: 'done' });
+  t.same(performed.slice(0, 2), ['bake h1', 'configure h2']);
+});
+
+t.test('a drain that nothing came of is done once more: it ends by itself', async (t) => {
+  const journal = open(t);
+  const { stages } = planDeploy(ONE_BY_ONE);
+  const stop = async ({ action, host }: Step): Promise<void> => {
+    if (action === 'switch' && host === 'h1') throw new Error('the machine stopped');
+  };
+  t.match(await start(journal, stop, { stages }).run(), { type: 'failed' });
+  const again = start(journal, undefined, { stages });
+  t.same(await again.run(), { type: 'done' });
+  t.same(again.performed.filter((step) => step.endsWith(' h1')).slice(0, 2), ['drain h1', 'switch h1']);
 });
 
 t.test('no more hosts than are allowed are at work at a time, and none begins after a failure', async (t) => {

@@ -4,8 +4,10 @@ import { dirname } from 'node:path';
 import t, { type Test } from 'tap';
 import {
   readFailed,
+  readManagementPort,
   readServiceEnvironment,
   restoreServiceEnvironment,
+  writeDeployEnvironment,
   writeServiceEnvironment,
 } from '../../../devops/host/environment.ts';
 import { type Layout, layoutOf } from '../../../devops/host/layout.ts';
@@ -34,13 +36,25 @@ t.test('a release that failed is known until its variables are written again', a
   writeServiceEnvironment(layout, { deploy: 'd1', variables: { PORT: '1' } });
   writeServiceEnvironment(layout, { deploy: 'd2', variables: { PORT: '2' } });
   t.equal(readFailed(layout, 'd2'), null);
-  restoreServiceEnvironment(layout, 'd2', 'r2');
-  t.equal(readFailed(layout, 'd2'), 'r2');
+  restoreServiceEnvironment(layout, 'd2', { release: 'r2', epoch: 7 });
+  t.same(readFailed(layout, 'd2'), { release: 'r2', epoch: 7 });
   t.equal(readFailed(layout, 'd3'), null);
   restoreServiceEnvironment(layout, 'd2');
-  t.equal(readFailed(layout, 'd2'), 'r2', 'the undo of it too');
+  t.same(readFailed(layout, 'd2'), { release: 'r2', epoch: 7 }, 'the undo of it too');
   writeServiceEnvironment(layout, { deploy: 'd2', variables: { PORT: '2' } });
   t.equal(readFailed(layout, 'd2'), null);
+});
+
+t.test('what runs is asked where it was started to listen, whatever the next one is to do', async (t) => {
+  const layout = open(t);
+  t.equal(readManagementPort(layout), 9100);
+  writeServiceEnvironment(layout, { deploy: 'd1', variables: { MANAGEMENT_PORT: '9200' } });
+  t.equal(readManagementPort(layout), 9200, 'it was never started by a deploy that says so');
+  writeDeployEnvironment(layout, { release: 'r1', nonce: 'one' });
+  writeServiceEnvironment(layout, { deploy: 'd2', variables: { MANAGEMENT_PORT: '9300' } });
+  t.equal(readManagementPort(layout), 9200);
+  writeDeployEnvironment(layout, { release: 'r2', nonce: 'two' });
+  t.equal(readManagementPort(layout), 9300);
 });
 
 t.test('a value is read back as it was', async (t) => {

@@ -48,6 +48,7 @@ t.test('while another process writes it nobody else does', async (t) => {
   const journal = openJournal(path, { nowMs: () => NOW });
   t.ok(journal, 'one that is gone may be gone on with');
   journal.append({ type: 'ended' });
+  journal.close();
   t.same(readdirSync(dirname(path)), ['deploy.jsonl'], 'and nothing stays behind');
 });
 

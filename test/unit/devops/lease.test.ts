@@ -1,7 +1,8 @@
 // Who may change a host, on real files and with real processes.
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { mock } from 'node:test';
 import { promisify } from 'node:util';
 import t from 'tap';
 import { layoutOf } from '../../../devops/host/layout.ts';
@@ -12,8 +13,8 @@ import {
   readLease,
   releaseLease,
   renewLease,
+  requireLease,
   underLease,
-  underLeaseFor,
 } from '../../../devops/host/lease.ts';
 
 const ROUNDS = 300;
@@ -27,14 +28,12 @@ t.test('one deploy holds a host, and the next one has a higher number', async (t
     code: 'lease_held',
     message: /^somebody@laptop is deploying \(one: roll to r2\) since \d+ s\. .* free in \d+ s\.$/,
   });
-  t.equal(
-    underLease(layout, first, () => 'done'),
-    'done',
-  );
+  t.equal(await underLease(layout, first, async () => 'done'), 'done');
   releaseLease(layout, first);
   const second = acquireLease(layout, asked('two'));
   t.equal(second.epoch, first.epoch + 1);
-  t.throws(() => underLease(layout, first, () => t.fail('it does not hold it')), { code: 'lease_lost' });
+  const notOurs = async (): Promise<unknown> => t.fail('it does not hold it');
+  await t.rejects(underLease(layout, first, notOurs), { code: 'lease_lost' });
   t.throws(() => renewLease(layout, first), { code: 'lease_lost' });
   t.throws(
     () => releaseLease(layout, first),
@@ -57,12 +56,39 @@ t.test('a lease is over when nobody renewed it, and none is for longer than leas
 t.test('while a step is at work nobody else begins one, and the lease goes on', async (t) => {
   const layout = layoutOf(t.testdir());
   const lease = acquireLease(layout, asked('one'));
-  await underLeaseFor(layout, lease, async () => {
+  await underLease(layout, lease, async () => {
     t.throws(() => renewLease(layout, lease), { code: 'busy' });
     t.throws(() => acquireLease(layout, asked('two')), { code: 'busy' });
   });
   t.ok((readLease(layout)?.untilMs ?? 0) >= lease.untilMs);
   t.ok(renewLease(layout, lease));
+});
+
+t.test('one whose time was over goes on where nobody else came', async (t) => {
+  const layout = layoutOf(t.testdir());
+  const lease = acquireLease(layout, asked('one'));
+  writeFileSync(layout.lease, JSON.stringify({ ...lease, untilMs: Date.now() - 1 }));
+  t.throws(() => requireLease(layout, lease), { code: 'lease_lost' });
+  renewLease(layout, lease);
+  t.ok(requireLease(layout, lease));
+  releaseLease(layout, lease);
+  t.throws(() => renewLease(layout, lease), { code: 'lease_lost' }, 'it was given away');
+});
+
+t.test('a lease that is lost in the middle of a step ends nothing before the step is over', async (t) => {
+  const layout = layoutOf(t.testdir());
+  const lease = acquireLease(layout, asked('one'));
+  mock.timers.enable({ apis: ['setInterval'] });
+  t.teardown(() => mock.timers.reset());
+  let isEnded = false;
+  const work = underLease(layout, lease, async () => {
+    writeFileSync(layout.lease, JSON.stringify({ ...lease, deploy: 'two', epoch: lease.epoch + 1 }));
+    mock.timers.tick(LEASE_MS);
+    isEnded = true;
+  });
+  await t.rejects(work, { code: 'lease_lost' });
+  t.ok(isEnded);
+  t.notOk(existsSync(layout.lock));
 });
 
 t.test('the lock of a process that is gone is taken away', async (t) => {
