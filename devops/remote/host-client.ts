@@ -55,7 +55,11 @@ export class HostFailure extends Error {
   }
 }
 
-const ANSWER_MS = 180_000;
+/** Longer than a switch or a proof may take on the host; one that is gone is known by its connection. */
+const ANSWER_MS = 420_000;
+/** Nobody knows how long a migration takes, nor a copy of what there is. */
+const LONG_MS = 6 * 60 * 60 * 1000;
+const LONG: readonly string[] = ['rehearse', 'migrate'];
 const SEND_MS = 600_000;
 /** A step of a deploy that is over may still be at work there: it is waited for. */
 const BUSY_MS = 120_000;
@@ -63,6 +67,16 @@ const BUSY_MS = 120_000;
 const RECONNECT_MS = 15_000;
 const RECONNECT_AGAIN_MS = 500;
 const BUSY_AGAIN_MS = 200;
+
+function timeFor(verb: string, usualMs: number): number {
+  return LONG.includes(verb) ? LONG_MS : usualMs;
+}
+
+interface Request {
+  readonly root: string;
+  readonly verb: string;
+  readonly args?: unknown;
+}
 
 function rest(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
@@ -89,7 +103,7 @@ export function createHostClient({
   let isLost = false;
 
   async function call<T>(verb: string, args?: unknown, body?: Readable): Promise<T> {
-    const deadlineMs = performance.now() + BUSY_MS;
+    const deadlineMs = performance.now() + timeFor(verb, BUSY_MS);
     for (;;) {
       const request = { root, verb, args, ...(lease !== null && { claim: lease }) };
       const reply = body === undefined ? await converseAgain(request) : await askOnce(request, body);
@@ -101,7 +115,7 @@ export function createHostClient({
   }
 
   /** In a deploy a connection that broke is given some time: every step may be done twice, and what a host has begun it ends. */
-  async function converseAgain(request: object): Promise<Reply> {
+  async function converseAgain(request: Request): Promise<Reply> {
     for (let deadlineMs = Number.POSITIVE_INFINITY; ; await rest(RECONNECT_AGAIN_MS)) {
       try {
         const reply = await converse(request);
@@ -116,8 +130,8 @@ export function createHostClient({
     }
   }
 
-  function converse(request: object): Promise<Reply> {
-    return connect().ask(request, ANSWER_MS);
+  function converse(request: Request): Promise<Reply> {
+    return connect().ask(request, timeFor(request.verb, ANSWER_MS));
   }
 
   /** One that broke off is begun anew by whoever comes next. */

@@ -336,6 +336,7 @@ async function meet(
     `${fault.name}: ${code} after ${seconds} s, ${failures} of ${answeredTotal + failures} redirects failed`,
   );
   t.equal(code, fault.code, said);
+  if (fault.when !== undefined) t.ok(lines.has(fault.when[0]), `it was time for the fault: ${fault.when[0]}`);
   t.match(said, fault.card);
   t.ok(
     failures <= (fault.failuresMax ?? 0),
