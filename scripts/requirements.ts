@@ -21,6 +21,7 @@ export const requirements: readonly Requirement[] = [
   { command: 'ip', debian: 'iproute2', suites: 'hosts whose network is cut' },
   { command: 'tini', debian: 'tini', suites: 'deploys to hosts of their own' },
   { command: 'haproxy', debian: 'haproxy', suites: 'deploys behind a balancer' },
+  { command: 'systemctl', debian: 'systemd', suites: 'the start of a deployed service with its machine' },
   { command: 'caddy', debian: 'caddy', suites: 'the balancer that provisioning sets up' },
 ];
 

@@ -76,7 +76,11 @@ const UNIT = '/etc/systemd/system/fleetlink.service';
 const UNIT_NAME = 'Description=Fleetlink, under PM2';
 const SYSTEMD = '[ -d /run/systemd/system ]';
 
-/** PM2 and what it ran, when the machine starts. It is asked only then: a deploy never goes through systemd. */
+/**
+ * PM2 and what it ran, when the machine starts. It is asked only then: a deploy never goes through systemd. It has no command that stops
+ * PM2: systemd runs that also once PM2 was ended by somebody else, and would end the one that took its place. PM2 stops the service when it
+ * is told to end itself.
+ */
 export function renderUnit(user: string, root: string): string {
   const pm2 = `${root}/base/current/bin/node ${root}/base/current/pm2/node_modules/pm2/bin/pm2`;
   return `[Unit]
@@ -92,7 +96,8 @@ Environment=PATH=${root}/base/current/bin:/usr/local/bin:/usr/bin:/bin
 PIDFile=${root}/pm2/pm2.pid
 ExecStart=${pm2} resurrect
 ExecReload=${pm2} reload all
-ExecStop=${pm2} kill
+KillMode=mixed
+TimeoutStopSec=60
 Restart=on-failure
 LimitNOFILE=65536
 UMask=0027
