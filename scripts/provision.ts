@@ -1,8 +1,7 @@
 // `npm run provision -- --env staging`: makes the hosts of an environment ready for deploys. Changes only what is not as it should be, so a
 // second run changes nothing. `--check` says what would be changed.
 import { existsSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { connectAdmins, leaveOut } from '../devops/inventory/connect.ts';
+import { connectAdmins, expandHome, leaveOut } from '../devops/inventory/connect.ts';
 import { ManifestError } from '../devops/manifest/read-manifest.ts';
 import { ingressOf } from '../devops/manifest/schema.ts';
 import { provision, type TaskReport } from '../devops/provision/provision.ts';
@@ -70,6 +69,6 @@ function recap(hosts: readonly string[], reports: readonly TaskReport[]): void {
 /** Null: ssh finds a key of its own, which somebody has admitted there. */
 function readPublicKey(identity: string | undefined): string | null {
   if (identity === undefined) return null;
-  const path = `${identity.replace(/^~/, homedir())}.pub`;
+  const path = `${expandHome(identity)}.pub`;
   return existsSync(path) ? readFileSync(path, 'utf8').trim() : null;
 }

@@ -81,6 +81,7 @@ function reach({ ssh }: Hosts, { name, address, port }: Hosts['hosts'][number], 
   });
 }
 
-function expandHome(path: string): string {
+/** `~/` is the home of who deploys. */
+export function expandHome(path: string): string {
   return path.startsWith('~') ? join(homedir(), path.slice(1)) : path;
 }

@@ -132,7 +132,7 @@ export const manifestSchema = z.discriminatedUnion(
       /** Where it lies on this machine; ~ is your home. */
       root: z
         .string()
-        .regex(/^[~/]/, 'expected an absolute path, or one that begins with ~')
+        .regex(/^(?:~\/|\/)./, 'expected an absolute path, or one that begins with ~/')
         .default(DEFAULT_ROOTS.local),
       ...common,
     }),
