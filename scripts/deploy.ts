@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { JournalError, openJournal } from '../devops/audit/journal.ts';
+import { openJournal } from '../devops/audit/journal.ts';
 import type { HostFacts } from '../devops/host/inspect.ts';
 import { connect } from '../devops/inventory/connect.ts';
 import { readManifest, requireUsable } from '../devops/manifest/read-manifest.ts';
@@ -29,11 +29,11 @@ import { diffVariables, type HostCheck } from '../devops/roll/check.ts';
 import { abortDeploy, type DeployOptions, EXIT, resumeDeploy, runDeploy } from '../devops/roll/deploy.ts';
 import { findRollbackTarget } from '../devops/roll/find-rollback-target.ts';
 import { isFollowed } from '../devops/roll/follow.ts';
-import { findInterrupted, type Interrupted, noteBefore } from '../devops/roll/record.ts';
+import { findInterrupted, noteBefore } from '../devops/roll/record.ts';
 import { planFor, survey } from '../devops/roll/survey.ts';
 import { readArguments } from './arguments.ts';
 import { CACHE, ENVIRONMENTS, EXAMPLE, HOST_PROGRAM, journalsOf, POLICIES, ROOT } from './deploy-places.ts';
-import { explained, PERSON, ranIn } from './environment.ts';
+import { explained, findUnlessDamaged, PERSON, ranIn } from './environment.ts';
 
 const TARGET = { platform: process.platform, arch: process.arch };
 const LIVE_EVERY_MS = 200;
@@ -127,7 +127,7 @@ interface Given extends Omit<DeployOptions, 'record' | 'release' | 'journal'> {
 
 async function begin({ options, tool, journals, ...given }: Given): Promise<number> {
   const { manifest, clients, reporter } = given;
-  const interrupted = findUnlessDamaged(journals, reporter);
+  const interrupted = findUnlessDamaged(journals, reporter.note);
   if (interrupted !== null) {
     const then = options.check
       ? '--resume or --abort goes on with it'
@@ -187,17 +187,6 @@ function findReleaseBefore(facts: ReadonlyMap<string, HostFacts>, wanted: string
   const target = findRollbackTarget(facts, wanted);
   const [host] = facts.values();
   return identify(target, host ?? TARGET);
-}
-
-/** A new deploy needs none of those before. */
-function findUnlessDamaged(journals: string, reporter: Reporter): Interrupted | null {
-  try {
-    return findInterrupted(journals);
-  } catch (error) {
-    if (!(error instanceof JournalError)) throw error;
-    reporter.note(error.message);
-    return null;
-  }
 }
 
 /** Asks one host, and the policies about it. */

@@ -13,6 +13,7 @@ import { buildTool } from '../devops/release/tool.ts';
 import { HostFailure } from '../devops/remote/host-client.ts';
 import { EXIT } from '../devops/roll/deploy.ts';
 import { RollbackError } from '../devops/roll/find-rollback-target.ts';
+import { findInterrupted, type Interrupted } from '../devops/roll/record.ts';
 import { survey, UnreachableError } from '../devops/roll/survey.ts';
 import { TransportError } from '../devops/transport/transport.ts';
 import { CACHE, ENVIRONMENTS, HOST_PROGRAM } from './deploy-places.ts';
@@ -68,6 +69,17 @@ export async function ranIn(
     return facts.length === clients.size && facts.every(has);
   } finally {
     await close();
+  }
+}
+
+/** A deploy that can be gone on with. A journal that does not hold together is told of: neither a new deploy nor a look around needs it. */
+export function findUnlessDamaged(journals: string, say: (sentence: string) => void): Interrupted | null {
+  try {
+    return findInterrupted(journals);
+  } catch (error) {
+    if (!(error instanceof JournalError)) throw error;
+    say(error.message);
+    return null;
   }
 }
 

@@ -1,6 +1,5 @@
 // `npm run status -- --env staging`: what each host runs and how it does, what the policies would say, and who is deploying. Asks, and
 // changes nothing but our own program on the host, which answers. `--watch` asks again every two seconds and shows what came in between.
-import { JournalError } from '../devops/audit/journal.ts';
 import type { HostFacts } from '../devops/host/inspect.ts';
 import type { Figures } from '../devops/host/measure.ts';
 import { loadPolicies } from '../devops/policy/decide.ts';
@@ -9,11 +8,11 @@ import { identify } from '../devops/release/build-release.ts';
 import type { HostClient } from '../devops/remote/host-client.ts';
 import { EXIT } from '../devops/roll/deploy.ts';
 import { ratesOf } from '../devops/roll/rates.ts';
-import { findInterrupted, type Interrupted, listOpenSteps } from '../devops/roll/record.ts';
+import { type Interrupted, listOpenSteps } from '../devops/roll/record.ts';
 import { inspectHost } from '../devops/roll/survey.ts';
 import { readArguments } from './arguments.ts';
 import { journalsOf, POLICIES } from './deploy-places.ts';
-import { knownVariables, PERSON, withEnvironment } from './environment.ts';
+import { findUnlessDamaged, knownVariables, PERSON, withEnvironment } from './environment.ts';
 
 const WATCH_EVERY_MS = 2000;
 const CLEAR = '\x1b[H\x1b[2J';
@@ -108,7 +107,7 @@ await withEnvironment(given.environment(), {}, async ({ name: environment, manif
 
   for (;;) {
     const rows = markDrift(await Promise.all([...clients.values()].map(readRow)));
-    const interrupted = describeInterrupted(findUnlessDamaged(journalsOf(environment)));
+    const interrupted = describeInterrupted(findUnlessDamaged(journalsOf(environment), console.error));
     if (values.watch && process.stdout.isTTY) process.stdout.write(CLEAR);
     if (values.json) console.log(JSON.stringify({ hosts: rows, interrupted }, null, 2));
     else show(rows, interrupted);
@@ -117,25 +116,14 @@ await withEnvironment(given.environment(), {}, async ({ name: environment, manif
   }
 });
 
-/** A journal that does not hold together is told of, and hides nothing else. */
-function findUnlessDamaged(journals: string): Interrupted | null {
-  try {
-    return findInterrupted(journals);
-  } catch (error) {
-    if (!(error instanceof JournalError)) throw error;
-    console.error(error.message);
-    return null;
-  }
-}
-
 /** Whether somebody else answers where the service would. */
 function isOther({ readyz, service }: HostFacts): boolean {
   return readyz !== null && readyz.pid !== service?.pid;
 }
 
 function describeHealth(facts: HostFacts): string {
-  const { readyz } = facts;
-  if (readyz === null) return 'does not answer';
+  const { readyz, service } = facts;
+  if (readyz === null) return service === null ? 'does not run' : 'does not answer';
   if (isOther(facts)) return `does not run; process ${readyz.pid}, which is not ours, answers in its place`;
   return readyz.reasons.length === 0 ? readyz.status : `${readyz.status} (${readyz.reasons.join(', ')})`;
 }
