@@ -3,6 +3,7 @@ import { hostname, userInfo } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { JournalError } from '../devops/audit/journal.ts';
 import type { HostFacts } from '../devops/host/inspect.ts';
+import { listGood } from '../devops/host/state.ts';
 import { connect, type Inventory } from '../devops/inventory/connect.ts';
 import { ManifestError, readManifest } from '../devops/manifest/read-manifest.ts';
 import type { Manifest } from '../devops/manifest/schema.ts';
@@ -65,7 +66,7 @@ export async function ranIn(
   const { clients, close } = connect({ manifest, tool, variables: process.env });
   try {
     const facts = [...(await survey(clients, { base: null, onNote: () => undefined })).values()];
-    const has = ({ state }: HostFacts): boolean => state.committed.some((one) => one.release === release);
+    const has = ({ state }: HostFacts): boolean => listGood(state).includes(release);
     return facts.length === clients.size && facts.every(has);
   } finally {
     await close();

@@ -91,7 +91,7 @@ const LOCKED: Readonly<Record<string, Verb>> = {
   stop: (layout, how: { isLasting: boolean }) => endPm2(layout, how),
   commit: (layout, committed: { release: string; deploy: string }) =>
     noteCommitted(layout, { ...committed, atMs: Date.now() }),
-  withdraw: (layout, { deploy }: { deploy: string }) => noteWithdrawn(layout, deploy),
+  withdraw: (layout, asked: { deploy: string; to: string | null }) => noteWithdrawn(layout, asked),
   bad: (layout, { release, reason }: { release: string; reason: string }) => noteBad(layout, release, reason),
   prune: (layout) => prune(layout),
 };

@@ -21,7 +21,7 @@ import { fileURLToPath } from 'node:url';
 import { readJson } from './files.ts';
 import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
-import { readCurrent, readState } from './state.ts';
+import { listGood, readCurrent, readState } from './state.ts';
 
 export interface IncomingLayer {
   readonly id: string;
@@ -103,8 +103,8 @@ const JOURNALS_KEPT = 100;
  * would go back to.
  */
 export function prune(layout: Layout): { readonly removed: readonly string[] } {
-  const committed = readState(layout).committed.map(({ release }) => release);
-  const needed = new Set([...new Set(committed.reverse())].slice(0, RELEASES_KEPT));
+  const latest = new Set(listGood(readState(layout)).reverse());
+  const needed = new Set([...latest].slice(0, RELEASES_KEPT));
   const current = readCurrent(layout);
   if (current !== null) needed.add(current);
   const releases = list(layout.releases);

@@ -7,7 +7,7 @@ import { HostError } from './host-error.ts';
 import type { Layout } from './layout.ts';
 
 export interface HostState {
-  /** The last one is what an undo goes back to. */
+  /** The last one that is not bad is what an undo goes back to. */
   readonly committed: readonly Committed[];
   /** Releases that failed once they were switched to, with the reason. */
   readonly bad: Readonly<Record<string, string>>;
@@ -34,18 +34,26 @@ export function noteCommitted(layout: Layout, committed: Committed): void {
   write(layout, { committed: [...others, committed].slice(-COMMITTED_KEPT), bad });
 }
 
-/** What a deploy committed that was taken back. */
-export function noteWithdrawn(layout: Layout, deploy: string): void {
+/** What a deploy committed that was taken back. What runs again is not bad, which a rollback may have called it. */
+export function noteWithdrawn(
+  layout: Layout,
+  { deploy, to }: { readonly deploy: string; readonly to: string | null },
+): void {
   const { committed, bad } = readState(layout);
-  write(layout, { committed: committed.filter((one) => one.deploy !== deploy), bad });
+  write(layout, {
+    committed: committed.filter((one) => one.deploy !== deploy),
+    bad: Object.fromEntries(Object.entries(bad).filter(([release]) => release !== to)),
+  });
 }
 
 export function noteBad(layout: Layout, release: string, reason: string): void {
   const state = readState(layout);
-  write(layout, {
-    committed: state.committed.filter((one) => one.release !== release),
-    bad: { ...state.bad, [release]: reason },
-  });
+  write(layout, { ...state, bad: { ...state.bad, [release]: reason } });
+}
+
+/** In the order in which they were committed; one may stand there twice. */
+export function listGood({ committed, bad }: HostState): string[] {
+  return committed.map(({ release }) => release).filter((release) => bad[release] === undefined);
 }
 
 /** Null: nothing was ever switched to. */

@@ -8,8 +8,10 @@ import { SMOKE_KEY } from './smoke.ts';
 /** Why it does not start stands in the first one. */
 const FILES = { 'fleetlink-error.log': 0.7, 'fleetlink-out.log': 0.3 };
 export const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const;
-/** Those of deploys would hide all others. */
-const OWN_REQUEST = `"path":"/${SMOKE_KEY}"`;
+/** Those of deploys, and of whoever asks all the time how it is and is told that it is well, would hide all others. */
+const ROUTINE = new RegExp(
+  `"path":"/${SMOKE_KEY}"|"route":"/(?:readyz|healthz|metrics|drain)","status":200,`,
+);
 const BREAK = 0x0a;
 const CHUNK_BYTES = 256 * 1024;
 /** So far back is looked in each file. */
@@ -97,9 +99,9 @@ function readOn(file: number, { from, size, question }: ReadOn): Found {
   return { lines: lines.filter((line) => line !== '' && isWanted(line, question)), isCut: false, at };
 }
 
-/** What is no JSON is told too, such as the last words of a process; but nothing else where one request is asked for, and never our own. */
+/** What is no JSON is told too, such as the last words of a process; but nothing else where one request is asked for, and no routine. */
 function isWanted(line: string, { level, request }: Pick<LogQuestion, 'level' | 'request'>): boolean {
-  if (request === null ? line.includes(OWN_REQUEST) : !line.includes(request)) return false;
+  if (request === null ? ROUTINE.test(line) : !line.includes(request)) return false;
   let entry: { readonly level?: string; readonly request_id?: string };
   try {
     entry = JSON.parse(line) as typeof entry;

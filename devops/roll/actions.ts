@@ -213,7 +213,7 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
         stableMs: manifest.deploy.stable_seconds * 1000,
       }),
     bake,
-    withdraw: (client) => client.call('withdraw', { deploy }),
+    withdraw: (client, step) => client.call('withdraw', { deploy, to: step.backTo ?? null }),
     mark_bad: (client, step) =>
       client.call('bad', { release: step.release, reason: `deploy ${deploy} was undone` }),
     async smoke(client) {

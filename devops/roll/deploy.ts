@@ -88,15 +88,8 @@ export function resumeDeploy(given: DeployOptions): Promise<number> {
 }
 
 /** Takes back what an interrupted deploy did. */
-export async function abortDeploy(given: DeployOptions): Promise<number> {
+export function abortDeploy(given: DeployOptions): Promise<number> {
   const options = withoutOthers(given);
-  if (isCommitted(options)) {
-    options.reporter.refused(
-      'It is live on every host, and only has to be ended: --resume does that, and npm run rollback goes back.',
-    );
-    options.journal.close();
-    return EXIT.refused;
-  }
   return withHosts(options, () => {
     options.journal.append({ type: 'resumed' });
     return beginUndo(options, { isBad: false, isWanted: true });

@@ -1,6 +1,7 @@
 /** Where a rollback goes: the last release that every host committed, other than what runs, and that none calls bad. */
 
 import type { HostFacts } from '../host/inspect.ts';
+import { listGood } from '../host/state.ts';
 
 export class RollbackError extends Error {
   override name = 'RollbackError';
@@ -11,11 +12,10 @@ export type RollbackFacts = Pick<HostFacts, 'current' | 'state' | 'releases'>;
 /** `wanted`: by somebody; null: the last one that can be gone back to. Throws RollbackError where there is none, or not that one. */
 export function findRollbackTarget(hosts: ReadonlyMap<string, RollbackFacts>, wanted: string | null): string {
   const all = [...hosts];
-  const committed = all[0]?.[1].state.committed ?? [];
-  const targets = committed
-    .map(({ release }) => release)
-    .filter((release) => all.every(([, host]) => isGood(host, release)))
-    .reverse();
+  const committed = all[0] === undefined ? [] : listGood(all[0][1].state);
+  const targets = [...new Set(committed.reverse())].filter((release) =>
+    all.every(([, host]) => isGood(host, release)),
+  );
   const target = targets.find((release) =>
     wanted === null ? all.some(([, { current }]) => current !== release) : release === wanted,
   );
@@ -33,6 +33,5 @@ export function findRollbackTarget(hosts: ReadonlyMap<string, RollbackFacts>, wa
 }
 
 function isGood({ state, releases }: RollbackFacts, release: string): boolean {
-  const isCommitted = state.committed.some((one) => one.release === release);
-  return isCommitted && releases.includes(release) && state.bad[release] === undefined;
+  return listGood(state).includes(release) && releases.includes(release);
 }

@@ -31,6 +31,8 @@ export interface Step {
   readonly host: string;
   /** What it brings the host to. */
   readonly release: string;
+  /** Of a withdrawal: what runs again. */
+  readonly backTo?: string;
   /** Of a drain: the hosts that have to be ready meanwhile, as many of them as `floor`. */
   readonly others?: readonly string[];
 }
@@ -193,7 +195,9 @@ export function planUndo({ release, isBad, names, hosts }: UndoOptions): Stage[]
     const steps = [
       ...way,
       // The same release with other variables was well before.
-      ...(to === release ? [] : [stepOf('withdraw', name, release)]),
+      ...(to === release
+        ? []
+        : [{ ...stepOf('withdraw', name, release), ...(to !== null && { backTo: to }) }]),
       ...(isBad && to !== release ? [stepOf('mark_bad', name, release)] : []),
     ];
     return { name: `undo ${name}`, lanes: [steps.map((step) => ({ ...step, id: `undo ${step.id}` }))] };

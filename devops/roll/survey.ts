@@ -1,6 +1,7 @@
 /** How the hosts are before a deploy, each asked at the same time, and the plan that follows from it. */
 
 import type { HostFacts } from '../host/inspect.ts';
+import { listGood } from '../host/state.ts';
 import type { Manifest } from '../manifest/schema.ts';
 import type { Archive } from '../release/archive.ts';
 import type { HostClient } from '../remote/host-client.ts';
@@ -78,9 +79,9 @@ export interface ToPlan {
 }
 
 function findBack({ current, state, releases }: HostFacts): string | null {
-  const committed = state.committed.map(({ release }) => release);
-  if (current === null || committed.includes(current)) return current;
-  return committed.findLast((release) => releases.includes(release)) ?? current;
+  const good = listGood(state);
+  if (current === null || good.includes(current)) return current;
+  return good.findLast((release) => releases.includes(release)) ?? current;
 }
 
 export function planFor({ manifest, release, names, facts, isRollback }: ToPlan): Plan {

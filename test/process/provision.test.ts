@@ -194,7 +194,7 @@ async function main(t: Test): Promise<void> {
     });
     client.claim({ deploy: 'provision-ended', epoch });
     // Its service is stopped, and it stands on the next base, of which nobody knows whether it does.
-    await client.call('stop');
+    await client.call('stop', { isLasting: false });
     await client.run(`printf base-one >${REMOTE_ROOT}/base/exchanged-from`);
     client.claim(null);
     const second = await makeBase(t, 'base-two');

@@ -58,6 +58,7 @@ t.test('of a failure the last words of the process are shown, and some lines bef
   writeFileSync(out, Array.from({ length: 30 }, (_, index) => `out ${index}\n`).join(''));
   t.same(readTail(folder, 10), ['out 27', 'out 28', 'out 29']);
   appendFileSync(out, '{"method":"GET","path":"/fleetlink-smoke","status":302}\n');
+  appendFileSync(out, '{"path":"/readyz","route":"/readyz","status":200,"duration_ms":1}\n');
   writeFileSync(errors, 'Error: why\n    at somewhere\n');
   t.same(readTail(folder, 10), ['Error: why', '    at somewhere', 'out 27', 'out 28', 'out 29']);
 });
