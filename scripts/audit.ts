@@ -28,6 +28,10 @@ try {
     )
     .sort()
     .slice(values.verify ? 0 : -last);
+  if (names.length === 0 && values.deploy !== undefined)
+    throw new ManifestError(
+      `There is no deploy ${values.deploy} of ${environment} here. Without --deploy the last ones are shown.`,
+    );
   if (names.length === 0) console.log('No deploy was made from here.');
   for (const name of names) show(name, join(folder, name));
 } catch (error) {

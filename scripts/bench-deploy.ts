@@ -100,7 +100,7 @@ try {
 }
 
 function writeManifest(lab: Lab): void {
-  const service = `\n  DATABASE_URL: ${lab.databaseUrl}\n  TRUST_PROXY: ${lab.network.gateway}\ndeploy:\n  bake: { seconds: 0 }\n  stable_seconds: 0\n  balancer_seconds: 1.2\n  batches: [${values.batches}]\n  floor: ${values.floor}\n`;
+  const service = `\n  TRUST_PROXY: ${lab.network.gateway}\nsecrets:\n  DATABASE_URL: { command: [echo, '${lab.databaseUrl}'] }\ndeploy:\n  bake: { seconds: 0 }\n  stable_seconds: 0\n  balancer_seconds: 1.2\n  batches: [${values.batches}]\n  floor: ${values.floor}\n`;
   writeFileSync(MANIFEST, manifestOf(lab).replace('\ndeploy:\n', service));
   ends.push(() => rmSync(MANIFEST, { force: true }));
 }

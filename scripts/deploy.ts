@@ -4,7 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openJournal } from '../devops/audit/journal.ts';
+import { managementPortOf, publicPortOf } from '../devops/host/environment.ts';
 import type { HostFacts } from '../devops/host/inspect.ts';
+import { isTaken } from '../devops/host/ports.ts';
 import { connect } from '../devops/inventory/connect.ts';
 import { readManifest, requireUsable } from '../devops/manifest/read-manifest.ts';
 import { proxiesOf } from '../devops/manifest/schema.ts';
@@ -109,7 +111,7 @@ async function main(): Promise<number> {
       clients,
       variables: { ...variables, DATA_DIR: join(root, 'shared/data') },
       reporter,
-      isInterrupted: listenForInterrupts(reporter),
+      isInterrupted: listenForInterrupts(reporter, environment),
     };
     return await (options.resume || options.abort ? goOn(given) : begin(given));
   } finally {
@@ -134,6 +136,7 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
       : 'once this one begins, it takes its place';
     reporter.note(`deploy ${interrupted.record.deploy} was interrupted; ${then}`);
   }
+  if (!options.rollback) await noteTakenPorts(given);
   const built = options.rollback ? null : await buildUnlessInterrupted(options, given);
   if (built === 'interrupted')
     return end(EXIT.interrupted, 'Interrupted while it was built; nothing was changed.');
@@ -180,6 +183,19 @@ async function begin({ options, tool, journals, ...given }: Given): Promise<numb
     release,
     journal: openJournal(join(journals, `${deploy}.jsonl`), { nowMs: Date.now }),
   });
+}
+
+/** Of a first deploy to this machine, before the minutes that it takes to build: a policy will refuse it then. */
+async function noteTakenPorts({
+  manifest,
+  clients,
+  reporter,
+}: Pick<Given, 'manifest' | 'clients' | 'reporter'>): Promise<void> {
+  const local = clients.get('local');
+  if (manifest.provider !== 'local' || local === undefined || (await local.hasBase())) return;
+  for (const port of [publicPortOf(manifest.service), managementPortOf(manifest.service)])
+    if (await isTaken(port))
+      reporter.note(`another program listens on ${port} (npm start?): it has to end before this is built`);
 }
 
 /** It was built for the hosts that have it, and not for this machine. */
@@ -289,11 +305,16 @@ function build(
 }
 
 /** The first Ctrl-C ends the deploy between two steps, the second one at once. */
-function listenForInterrupts(reporter: Reporter): () => boolean {
+function listenForInterrupts(reporter: Reporter, environment: string): () => boolean {
   let interrupts = 0;
   process.on('SIGINT', () => {
     interrupts++;
-    if (interrupts > 1) process.exit(EXIT.interrupted);
+    if (interrupts > 1) {
+      console.error(
+        `\nEnded in the middle. See: npm run status -- --env ${environment}; go on: npm run deploy -- --env ${environment} --resume, or back: --abort`,
+      );
+      process.exit(EXIT.interrupted);
+    }
     reporter.note(
       'the steps that are under way are finished, and then none is begun; Ctrl-C again ends at once',
     );

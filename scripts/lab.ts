@@ -44,7 +44,10 @@ const given = readArguments(
 const { values, positionals } = given;
 const COMMANDS: Readonly<Record<string, () => Promise<void>>> = { up, down, status, serve };
 const command = COMMANDS[positionals[0] ?? ''];
-if (command === undefined) given.fail(`${positionals[0] ?? 'Nothing'} is no command of the lab.`);
+if (command === undefined)
+  given.fail(
+    positionals.length === 0 ? 'up, down or status?' : `${positionals[0]} is no command of the lab.`,
+  );
 else await command();
 
 /** Starts what serves the lab, and waits until that says how it is reached. */
@@ -53,10 +56,10 @@ async function up(): Promise<void> {
   const missing = NEEDED.filter((name) => findCommand(name, process.env.PATH ?? '') === null);
   if (missing.length > 0) fail(`The lab needs these commands: ${missing.join(', ')}.`);
   readNumber('hosts', HOSTS_MAX);
+  if (readState() !== null) fail('A lab is up already. See `npm run lab -- status`, or end it with `down`.');
   const port = readNumber('port', 65_535);
   if (await isListening('127.0.0.1', port))
     fail(`Another program listens on 127.0.0.1:${port}. Choose another port: --port 8081.`);
-  if (readState() !== null) fail('A lab is up already. See `npm run lab -- status`, or end it with `down`.');
   mkdirSync(FOLDER, { recursive: true });
   rmSync(STATE, { force: true });
   // Of hosts that are gone.
@@ -91,7 +94,7 @@ async function serve(): Promise<void> {
       MANIFEST,
       `# Made by \`npm run lab -- up\`, and gone with it.\n${manifestOf(lab)}`.replace(
         '\ndeploy:',
-        `\n  DATABASE_URL: ${databaseUrl}\n  TRUST_PROXY: ${lab.network.gateway}\ndeploy:`,
+        `\n  TRUST_PROXY: ${lab.network.gateway}\nsecrets:\n  DATABASE_URL: { command: [echo, '${databaseUrl}'] }\ndeploy:`,
       ),
     );
     ends.push(() => rmSync(MANIFEST, { force: true }));

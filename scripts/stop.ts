@@ -23,14 +23,22 @@ await withEnvironment(given.environment(), values, async ({ name, manifest, clie
   const facts = await survey(clients, { base: null, onNote: () => undefined });
   const deploy = `stop-${randomBytes(4).toString('hex')}`;
   await Promise.all(
-    [...facts].map(([host, before]) => stop(clients.get(host) as HostClient, { deploy, before })),
+    [...clients.values()].map((client) => {
+      const before = facts.get(client.name);
+      if (before !== undefined) return stop(client, { deploy, environment: name, before });
+      return console.log(`${client.name}  nothing was deployed there`);
+    }),
   );
   return EXIT.done;
 });
 
 async function stop(
   client: HostClient,
-  { deploy, before }: { readonly deploy: string; readonly before: HostFacts },
+  {
+    deploy,
+    environment,
+    before,
+  }: { readonly deploy: string; readonly environment: string; readonly before: HostFacts },
 ): Promise<void> {
   if (before.service === null) {
     console.log(`${client.name}  nothing runs there`);
@@ -40,7 +48,9 @@ async function stop(
   client.claim({ deploy, epoch: lease.epoch });
   try {
     await client.call('stop', { isLasting: true });
-    console.log(`${client.name}  ${before.current} is stopped`);
+    console.log(
+      `${client.name}  ${before.current} is stopped. Again: npm run deploy -- --env ${environment} --release ${before.current}`,
+    );
   } finally {
     await client.call('release');
   }

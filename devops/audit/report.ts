@@ -42,7 +42,8 @@ function describeEnd(entries: readonly Entry[]): string {
   const ended = entries.find(({ type }) => type === 'ended');
   if (ended === undefined) return 'not ended';
   const { code } = ended.detail as { code: number };
-  return `ended ${ended.at} with ${code}`;
+  const way = entries.some(({ type }) => type === 'undo') ? 'taken back, ' : '';
+  return `${way}ended ${ended.at} with ${code}`;
 }
 
 function describeViolation({ host, gate, refusals }: Decided): string {

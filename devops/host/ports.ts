@@ -27,7 +27,8 @@ export async function listTakenPorts(
   return taken;
 }
 
-async function isTaken(port: number): Promise<boolean> {
+/** Whether somebody on this machine listens there. */
+export async function isTaken(port: number): Promise<boolean> {
   const server = createServer();
   try {
     server.listen(port);

@@ -5,7 +5,12 @@ import { join } from 'node:path';
 import { type Document, isMap, isScalar, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { DEFAULT_ROOTS, type Manifest, manifestSchema, PROVIDERS, VARIABLE } from './schema.ts';
-import { findNameFaults, findValueFaults, type VariableFault } from './service-variables.ts';
+import {
+  findNameFaults,
+  findPlainSecrets,
+  findValueFaults,
+  type VariableFault,
+} from './service-variables.ts';
 
 export class ManifestError extends Error {
   override name = 'ManifestError';
@@ -91,6 +96,7 @@ function findServiceFaults(given: Record<string, unknown>): string[] {
   const values = findValueFaults({ variables: service, secrets: new Set() });
   return [
     ...findNameFaults(Object.keys(service)).map(describeIn('service')),
+    ...findPlainSecrets(Object.keys(service)).map(describeIn('service')),
     ...values.filter(({ name }) => !isSecret(name)).map(describeIn('service')),
     ...findNameFaults(Object.keys(secrets)).map(describeIn('secrets')),
     ...Object.keys(service)

@@ -47,13 +47,21 @@ async function fetchSecret(name: string, source: Source, variables: Variables): 
     if (value === undefined || value === '') throw new Error(`the variable ${source.env} is not set here`);
     return value;
   }
-  if ('file' in source) return withoutBreak(readFileSync(source.file, 'utf8'));
+  if ('file' in source) return readSecretFile(source.file);
   if ('age' in source) {
     const value = (await readAgeFile(source.age, findIdentities(variables)))[name];
     if (value === undefined) throw new Error(`${source.age} has no ${name}`);
     return value;
   }
   return runCommand(source.command as [string, ...string[]]);
+}
+
+function readSecretFile(path: string): string {
+  try {
+    return withoutBreak(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new Error(`${path} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+  }
 }
 
 async function runCommand([command, ...args]: [string, ...string[]]): Promise<string> {

@@ -19,6 +19,16 @@ const OURS: ReadonlySet<string> = new Set(['NODE_ENV', 'DATA_DIR', 'RELEASE_ID',
 /** Read by Node, OpenSSL and the driver of PostgreSQL. */
 const OF_LIBRARIES = /^(?:NODE_[A-Z_]+|UV_[A-Z_]+|PG[A-Z]+|SSL_CERT_(?:FILE|DIR)|TZ)$/;
 
+/** Those that would be read by everybody who has the repository. */
+export function findPlainSecrets(names: Iterable<string>): VariableFault[] {
+  const secrets = Object.entries(VARIABLES).flatMap(([name, variable]) =>
+    'secret' in variable ? [name] : [],
+  );
+  return [...names]
+    .filter((name) => secrets.includes(name))
+    .map((name) => ({ name, sentence: 'is a secret, and belongs below secrets' }));
+}
+
 /** Names that no part of the service reads, each with one that may be meant. */
 export function findNameFaults(names: Iterable<string>): VariableFault[] {
   return [...names].flatMap((name) => {

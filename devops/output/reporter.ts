@@ -151,7 +151,7 @@ export function createTextReporter({
       }
       write('\n');
     },
-    untouched: () => write('No host was switched: what ran before runs still.\n'),
+    untouched: () => write('No host was switched: each runs what it ran before.\n'),
     undone(hosts, isFailed) {
       for (const { name, to } of hosts) write(`↺ ${name} is back at ${to ?? 'nothing'}\n`);
       write(isFailed ? 'The deploy failed and was undone.\n' : 'The deploy was taken back.\n');
@@ -174,14 +174,17 @@ export function createTextReporter({
       for (const host of hosts) write(`${describeHost(host, entries)}  ✓\n`);
       write('\n');
       const link = hosts.map(({ name }) => doneOf(entries, `smoke ${name} ${release}`)?.evidence?.link)[0];
-      const { deploy, holder } = recordOf(entries) ?? {};
+      const { deploy, holder, isRollback } = recordOf(entries) ?? {};
       const isAnythingBefore = hosts.some(({ from }) => from !== null && from !== release);
       const rows: readonly (readonly [name: string, text: unknown])[] = [
         ['serves', link],
         ['release', release],
         ['by', holder],
         ['audit', `npm run audit -- --env ${environment}  (${deploy})`],
-        ['rollback', isAnythingBefore ? `npm run rollback -- --env ${environment}` : null],
+        [
+          'rollback',
+          isAnythingBefore && isRollback !== true ? `npm run rollback -- --env ${environment}` : null,
+        ],
       ];
       for (const [name, text] of rows) if (typeof text === 'string') write(`${name.padEnd(8)}  ${text}\n`);
     },

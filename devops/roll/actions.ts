@@ -215,7 +215,10 @@ export function createActions(deps: ActionDeps): (step: Step) => Promise<unknown
     bake,
     withdraw: (client, step) => client.call('withdraw', { deploy, to: step.backTo ?? null }),
     mark_bad: (client, step) =>
-      client.call('bad', { release: step.release, reason: `deploy ${deploy} was undone` }),
+      client.call('bad', {
+        release: step.release,
+        reason: `${deps.isRollback ? 'rolled back from' : 'undone'} by ${holder} (${deploy})`,
+      }),
     async smoke(client) {
       const smoked = await client.call<Smoke>('smoke', {});
       const { link } = smoked;

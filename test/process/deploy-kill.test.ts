@@ -58,7 +58,8 @@ interface Target extends Deploys {
 interface Given {
   readonly target: Target;
   readonly apps: ReadonlyMap<string, Archive>;
-  order(number: number, release: string): Omit<DeployOrder, 'way' | 'killAfter'>;
+  /** `release` null: back to the last one. */
+  order(number: number, release: string | null): Omit<DeployOrder, 'way' | 'killAfter'>;
 }
 
 /** With r1. */
@@ -80,7 +81,7 @@ async function open(t: Test, target: Target): Promise<Given> {
       variables,
       deploy: `deploy-${number}`,
       release,
-      app: apps.get(release) as Archive,
+      app: release === null ? null : (apps.get(release) as Archive),
       journal: join(folder, String(number), 'journal', `deploy-${number}.jsonl`),
     }),
   };
@@ -142,6 +143,42 @@ await t.test('a deploy that is killed is known to the step, and goes on or back'
     ? Array.from({ length: lines - 1 }, (_, index) => [index + 1, index + 1]).flat()
     : [...Array.from({ length: KILLS }, () => 1 + Math.floor(random() * (lines - 1))), lines - 1];
   await killAt(t, given, places);
+});
+
+await t.test('a rollback that is killed goes on or back too', async (t) => {
+  const { target, apps, order } = await open(t, await openMachineTarget(t));
+  const app = apps.get('r2') as Archive;
+  t.equal(await target.deploy('r2', app), EXIT.done, target.output());
+  const whole = order(100, null);
+  t.equal(await runProcess({ ...whole, way: 'begin', killAfter: null }), EXIT.done);
+  const lines = countLines(whole);
+  const random = createSeededRandom(t);
+  // The last two are killed when all is committed.
+  const places = IS_PROOF
+    ? Array.from({ length: lines - 1 }, (_, index) => [index + 1, index + 1]).flat()
+    : [1 + Math.floor(random() * (lines - 1)), lines - 1, lines - 1];
+  let before = 'r1';
+  for (const [index, killAfter] of places.entries()) {
+    const next = `r${10 + index}`;
+    t.equal(await target.deploy(next, app), EXIT.done, target.output());
+    const given = order(101 + index, null);
+    t.equal(await runProcess({ ...given, way: 'begin', killAfter }), 'SIGKILL');
+    const way = index % 2 === 0 ? 'resume' : 'abort';
+    t.equal(
+      await runProcess({ ...given, way, killAfter: null }),
+      EXIT.done,
+      `${way} after line ${killAfter}`,
+    );
+    const [host] = await target.inspect();
+    const current = way === 'resume' ? before : next;
+    t.equal(host?.current, current);
+    t.equal(host?.readyz?.release, current);
+    t.match(host, { lease: null, readyz: { status: 'ready' } });
+    t.equal(host?.state.committed.at(-1)?.release, current);
+    t.equal(host?.state.bad[next] !== undefined, way === 'resume');
+    t.equal(host?.state.bad[before], undefined);
+    before = current;
+  }
 });
 
 await t.test('so it is over three hosts, which one deploy at a time has', async (t) => {

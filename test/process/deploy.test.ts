@@ -74,7 +74,7 @@ await t.test('a machine gets its first release, then others, and keeps what work
     readyz: { status: 'ready', release: 'r2' },
     service: { status: 'online' },
   });
-  t.match(third.state, { committed: [{ release: 'r1' }, { release: 'r2' }], bad: { r4: /was undone/ } });
+  t.match(third.state, { committed: [{ release: 'r1' }, { release: 'r2' }], bad: { r4: /^undone by / } });
   t.equal(await lab.deploy('r4', late), EXIT.refused);
   t.match(
     lab.output(),

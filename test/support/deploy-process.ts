@@ -11,8 +11,9 @@ export interface DeployOrder {
   readonly tool: Archive;
   readonly variables: Readonly<Record<string, string>>;
   readonly deploy: string;
-  readonly release: string;
-  readonly app: Archive;
+  /** Null: back to the last one. */
+  readonly release: string | null;
+  readonly app: Archive | null;
   readonly journal: string;
   readonly way: 'begin' | 'resume' | 'abort';
   /** Null: it goes on to its end. */

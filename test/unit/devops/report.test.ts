@@ -48,7 +48,7 @@ t.test('a deploy is told with its hosts, what was refused, and each step', async
   const text = reportDeploy(journal.entries());
   t.match(
     text,
-    /^## d1: r2 to staging\n\nsomebody@laptop, begun 2026-01-07T12:00:01\.000Z, ended 2026-01-07T12:00:07\.000Z with 2\./,
+    /^## d1: r2 to staging\n\nsomebody@laptop, begun 2026-01-07T12:00:01\.000Z, taken back, ended 2026-01-07T12:00:07\.000Z with 2\./,
   );
   t.match(text, /\| h1 \| r1 \| r2 \| 1 \|/);
   t.match(text, /Policies were asked 1 time, with 1 refusal:\n- h1, before begin: It is full\. \(disk\)/);
