@@ -58,7 +58,7 @@ export interface Configuration {
   readonly variables: Environment;
 }
 
-/** As before `deploy`; nothing where that has changed nothing. `failed`: what made it necessary. */
+/** As before `deploy`; nothing where that has changed nothing. `failed`: what made it necessary; null: somebody wants it, and what failed may be tried again. */
 export function restoreServiceEnvironment(
   layout: Layout,
   deploy: string,
@@ -66,7 +66,7 @@ export function restoreServiceEnvironment(
 ): void {
   const before = readKept(layout);
   if (before?.deploy !== deploy || before.text === null) return;
-  if (failed !== null) keep(layout, { ...before, failed });
+  keep(layout, { ...before, failed });
   writeAtomically(layout.serviceEnv, before.text, PRIVATE);
 }
 

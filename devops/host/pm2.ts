@@ -211,7 +211,7 @@ function withPm2<T>(
     try {
       return await within(withinMs, async () => {
         await told<void>((done) => pm2.connect(done));
-        return work(pm2);
+        return what === 'kill' ? work(pm2) : unlessDaemonEnds(layout, () => work(pm2));
       });
     } catch (error) {
       throw new HostError('pm2_failed', `pm2 ${what} failed: ${messageOf(error)}`);
@@ -221,6 +221,21 @@ function withPm2<T>(
   });
   last = turn.catch(() => undefined);
   return turn;
+}
+
+/** A daemon that ends in the middle of a question gives no answer, and the service went with it. */
+async function unlessDaemonEnds<T>(layout: Layout, work: () => Promise<T>): Promise<T> {
+  let watching: NodeJS.Timeout | undefined;
+  const ended = new Promise<never>((_, reject) => {
+    watching = setInterval(() => {
+      if (!isDaemonRunning(layout)) reject(new Error('its daemon ended in the middle'));
+    }, LOOK_EVERY_MS);
+  });
+  try {
+    return await Promise.race([work(), ended]);
+  } finally {
+    clearInterval(watching);
+  }
 }
 
 function told<T>(ask: (done: Done<T>) => void): Promise<T> {

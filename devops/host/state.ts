@@ -21,8 +21,17 @@ export interface Committed {
 
 const COMMITTED_KEPT = 50;
 
+/** Throws HostError `corrupt`. */
 export function readState(layout: Layout): HostState {
-  return { committed: [], bad: {}, ...readJson<HostState>(layout.state) };
+  const state = { committed: [], bad: {}, ...readJson<HostState>(layout.state) };
+  const isWhole =
+    Array.isArray(state.committed) &&
+    state.committed.every((one) => typeof one?.release === 'string') &&
+    typeof state.bad === 'object' &&
+    state.bad !== null;
+  if (!isWhole)
+    throw new HostError('corrupt', `${layout.state} is damaged: put it right, or remove it to begin anew.`);
+  return state;
 }
 
 export function noteCommitted(layout: Layout, committed: Committed): void {

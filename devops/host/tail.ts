@@ -16,6 +16,8 @@ const BREAK = 0x0a;
 const CHUNK_BYTES = 256 * 1024;
 /** So far back is looked in each file. */
 const SEARCH_MAX = 256 * 1024 * 1024;
+/** A line that is longer is not looked for the beginning of. */
+const LINE_MAX = 4 * 1024 * 1024;
 /** So much of each file is told at once. */
 const ANSWER_MAX = 4 * 1024 * 1024;
 
@@ -69,19 +71,21 @@ function readLast(file: number, size: number, { lines: wanted, ...question }: Lo
   const lines: string[] = [];
   let at: number | null = null;
   let [looked, told] = [0, 0];
-  for (const line of linesBackwards(file, size)) {
-    looked += line.length + 1;
+  for (const bytes of linesBackwards(file, size)) {
+    looked += bytes.length + 1;
     // What stands behind the last break is not written to its end yet.
     if (at === null) {
-      at = size - Buffer.byteLength(line);
+      at = size - bytes.length;
       continue;
     }
+    const line = bytes.toString('utf8');
     const isWantedHere = line !== '' && isWanted(line, question);
     if (isWantedHere) told += line.length;
     if (looked > SEARCH_MAX || told > ANSWER_MAX) return { lines: lines.reverse(), isCut: true, at };
-    if (isWantedHere && lines.push(line) === wanted) break;
+    if (isWantedHere && lines.push(line) === wanted) return { lines: lines.reverse(), isCut: false, at };
   }
-  return { lines: lines.reverse(), isCut: false, at: at ?? 0 };
+  // A line without an end hides what is before it.
+  return { lines: lines.reverse(), isCut: looked < size, at: at ?? (looked < size ? size : 0) };
 }
 
 interface ReadOn {
@@ -102,15 +106,22 @@ function readOn(file: number, { from, size, question }: ReadOn): Found {
 /** What is no JSON is told too, such as the last words of a process; but nothing else where one request is asked for, and no routine. */
 function isWanted(line: string, { level, request }: Pick<LogQuestion, 'level' | 'request'>): boolean {
   if (request === null ? ROUTINE.test(line) : !line.includes(request)) return false;
-  let entry: { readonly level?: string; readonly request_id?: string };
-  try {
-    entry = JSON.parse(line) as typeof entry;
-  } catch {
-    return request === null;
-  }
+  const entry = parseEntry(line);
+  if (entry === null) return request === null;
   if (request !== null && entry.request_id !== request) return false;
-  const rank = (name: string): number => (LEVELS as readonly string[]).indexOf(name);
-  return rank(entry.level ?? 'info') >= rank(level);
+  // What has no level that we know may be anything.
+  const known = LEVELS.find((name) => name === entry.level) ?? 'fatal';
+  return LEVELS.indexOf(known) >= LEVELS.indexOf(level);
+}
+
+/** Null: it is text. */
+function parseEntry(line: string): { readonly level?: unknown; readonly request_id?: unknown } | null {
+  try {
+    const entry: unknown = JSON.parse(line);
+    return typeof entry === 'object' ? entry : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Its last lines, for the card of a failure. */
@@ -139,20 +150,21 @@ function withFile<T>(path: string, work: (file: number, size: number) => T): T |
 }
 
 /** Each without its break; the first one is what stands behind the last break. */
-function* linesBackwards(file: number, size: number): Generator<string> {
+function* linesBackwards(file: number, size: number): Generator<Buffer> {
   let rest: Buffer = Buffer.alloc(0);
-  for (let end = size; end > 0 && rest.length < SEARCH_MAX; ) {
+  for (let end = size; end > 0; ) {
+    if (rest.length > LINE_MAX) return;
     const begin = Math.max(0, end - CHUNK_BYTES);
     const bytes = Buffer.concat([readBytes(file, begin, end - begin), rest]);
     let stop = bytes.length;
     for (let at = bytes.lastIndexOf(BREAK); at !== -1; at = bytes.subarray(0, at).lastIndexOf(BREAK)) {
-      yield bytes.toString('utf8', at + 1, stop);
+      yield bytes.subarray(at + 1, stop);
       stop = at;
     }
     rest = bytes.subarray(0, stop);
     end = begin;
   }
-  yield rest.toString('utf8');
+  yield rest;
 }
 
 function readBytes(file: number, from: number, length: number): Buffer {

@@ -1,7 +1,7 @@
 /** Reads the file of an environment, and says everything that is wrong with it at once. */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, normalize } from 'node:path';
 import { type Document, isMap, isScalar, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { DEFAULT_ROOTS, type Manifest, manifestSchema, PROVIDERS, VARIABLE } from './schema.ts';
@@ -26,7 +26,7 @@ export function readManifest(folder: string, environment: string): Manifest {
       `There is no environment ${environment}. There ${names.length === 1 ? 'is' : 'are'}: ${names.join(', ')}.${hint}`,
     );
   }
-  const manifest = parseManifest(readFileSync(path, 'utf8'), `${environment}.yaml`);
+  const manifest = parseManifest(readFile(path), `${environment}.yaml`);
   const faults = findNeighbourFaults(folder, environment, manifest);
   if (faults.length > 0) throw unusable(`${environment}.yaml`, faults);
   return manifest;
@@ -40,7 +40,7 @@ export function parseManifest(text: string, file: string): Manifest {
     );
   }
   keepDigits(document);
-  const given: unknown = document.toJS();
+  const given = toValues(document, file);
   if (!isRecord(given)) {
     throw unusable(file, [
       'expected lines such as `provider: local`; --print-schema prints all that there are',
@@ -119,18 +119,45 @@ function findNeighbourFaults(
     faults.push(`deploy.staged_in: there is no environment ${staged}`);
   const places = listPlaces(manifest);
   for (const other of known.filter((name) => name !== environment)) {
-    const theirs = listPlaces(parseDocument(readFileSync(join(folder, `${other}.yaml`), 'utf8')).toJS());
+    const theirs = listPlaces(readNeighbour(folder, other));
     const shared = places.find((place) => theirs.includes(place));
     if (shared !== undefined) faults.push(`root: ${shared} belongs to ${other} already`);
   }
   return faults;
 }
 
+function readFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new ManifestError(`${path} cannot be read (${(error as NodeJS.ErrnoException).code}).`);
+  }
+}
+
+/** Of a document whose names for parts (aliases) may lead nowhere, or to too much. */
+function toValues(document: Document, file: string): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    throw new ManifestError(`${file} is not YAML:\n  ${(error as Error).message.split('\n')[0]}`);
+  }
+}
+
+/** Null where it is none: that is told to who works with it. */
+function readNeighbour(folder: string, environment: string): unknown {
+  try {
+    return toValues(parseDocument(readFile(join(folder, `${environment}.yaml`))), environment);
+  } catch (error) {
+    if (error instanceof ManifestError) return null;
+    throw error;
+  }
+}
+
 /** Folders on hosts, of a file that may be anything. */
 function listPlaces(given: unknown): string[] {
   if (!isRecord(given)) return [];
   const { provider, hosts, ssh } = given;
-  if (provider === 'local') return [String(given.root ?? DEFAULT_ROOTS.local)];
+  if (provider === 'local') return [normalize(String(given.root ?? DEFAULT_ROOTS.local)).replace(/\/$/, '')];
   if (!Array.isArray(hosts)) return [];
   const port = isRecord(ssh) ? ssh.port : undefined;
   return hosts

@@ -81,19 +81,33 @@ export function resumeDeploy(given: DeployOptions): Promise<number> {
   const options = withoutOthers(given);
   const { journal } = options;
   const undo = journal.entries().findLast(({ type }) => type === 'undo');
-  return withHosts(options, () => {
-    journal.append({ type: 'resumed' });
-    return undo === undefined ? rollOut(options) : goBack(options, undo.detail as Undo);
-  });
+  return withHosts(
+    options,
+    () => {
+      journal.append({ type: 'resumed' });
+      return undo === undefined ? rollOut(options) : goBack(options, undo.detail as Undo);
+    },
+    listLeftOut(given),
+  );
 }
 
 /** Takes back what an interrupted deploy did. */
 export function abortDeploy(given: DeployOptions): Promise<number> {
   const options = withoutOthers(given);
-  return withHosts(options, () => {
-    options.journal.append({ type: 'resumed' });
-    return beginUndo(options, { isBad: false, isWanted: true });
-  });
+  return withHosts(
+    options,
+    () => {
+      options.journal.append({ type: 'resumed' });
+      return beginUndo(options, { isBad: false, isWanted: true });
+    },
+    listLeftOut(given),
+  );
+}
+
+function listLeftOut(options: DeployOptions): string[] {
+  return listTouched(options)
+    .map(({ name }) => name)
+    .filter((name) => !options.clients.has(name));
 }
 
 /** Hosts that were left out by name since it began stay as they were left. */
@@ -106,7 +120,12 @@ function withoutOthers(options: DeployOptions): DeployOptions {
   return { ...options, record: { ...record, plan: only } };
 }
 
-async function withHosts(options: DeployOptions, work: () => Promise<Ending>): Promise<number> {
+/** `leftOut`: hosts that this deploy has touched, and that somebody wants to be left as they are. */
+async function withHosts(
+  options: DeployOptions,
+  work: () => Promise<Ending>,
+  leftOut: readonly string[] = [],
+): Promise<number> {
   const { clients, reporter, journal } = options;
   // Also while others are still waited for.
   const beat = setInterval(() => void renewAll(clients.values()), RENEW_EVERY_MS);
@@ -119,7 +138,9 @@ async function withHosts(options: DeployOptions, work: () => Promise<Ending>): P
     try {
       options.tell(newsOf(options, 'begun'));
       const { code, occasion, isOpen } = ENDINGS[await work()];
-      if (!isOpen) journal.append({ type: 'ended', detail: { code } });
+      if (!isOpen && leftOut.length === 0) journal.append({ type: 'ended', detail: { code } });
+      for (const name of leftOut)
+        reporter.note(`${name} was left in the middle: say --resume or --abort again once it is back`);
       options.tell(newsOf(options, occasion));
       return code;
     } finally {

@@ -78,7 +78,8 @@ export function findInterrupted(folder: string): Interrupted | null {
 /** Null: it was ended before it had begun anything. */
 export function recordOf(entries: readonly Entry[]): DeployRecord | null {
   const begun = entries.find(({ type }) => type === 'begun');
-  return begun === undefined ? null : (begun.detail as DeployRecord);
+  const record = begun?.detail as DeployRecord | undefined;
+  return record?.plan === undefined ? null : record;
 }
 
 /** The steps that were begun and of which nobody knows what became. */

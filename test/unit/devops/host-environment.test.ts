@@ -40,7 +40,7 @@ t.test('a release that failed is known until its variables are written again', a
   t.same(readFailed(layout, 'd2'), { release: 'r2', epoch: 7 });
   t.equal(readFailed(layout, 'd3'), null);
   restoreServiceEnvironment(layout, 'd2');
-  t.same(readFailed(layout, 'd2'), { release: 'r2', epoch: 7 }, 'the undo of it too');
+  t.equal(readFailed(layout, 'd2'), null, 'an undo may go to the same release with other variables');
   writeServiceEnvironment(layout, { deploy: 'd2', variables: { PORT: '2' } });
   t.equal(readFailed(layout, 'd2'), null);
 });

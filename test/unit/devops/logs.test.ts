@@ -53,6 +53,29 @@ t.test('what is looked for is found however far back it is, and a line is never 
   t.same(linesOf(tooMany), lines.slice(-linesOf(tooMany).length));
 });
 
+t.test('whatever a process writes is told, once, and soon', async (t) => {
+  const { out, ...folder } = openFolder(t);
+  writeFileSync(out, 'null\n[1]\n"text"\n{"level":30}\n');
+  t.same(linesOf(readLogs(folder, { ...ALL, lines: 9, level: 'error' })), [
+    'null',
+    '[1]',
+    '"text"',
+    '{"level":30}',
+  ]);
+  // Not UTF-8, and not at its end.
+  appendFileSync(out, Buffer.alloc(3000, 0xff));
+  const first = readLogs(folder, { ...ALL, lines: 1 });
+  appendFileSync(out, '\nlast\n');
+  const second = readLogs(folder, { ...ALL, lines: 1, after: first.at });
+  t.equal(linesOf(second).length, 2);
+  t.equal(linesOf(second).at(-1), 'last');
+  writeFileSync(out, Buffer.alloc(20 * 1024 * 1024, 'x'));
+  appendFileSync(out, '\nbehind it\n');
+  const third = readLogs(folder, { ...ALL, lines: 5 });
+  t.same(linesOf(third), ['behind it']);
+  t.match(third.files, [{ isCut: true }]);
+});
+
 t.test('of a failure the last words of the process are shown, and some lines before them', async (t) => {
   const { out, errors, ...folder } = openFolder(t);
   writeFileSync(out, Array.from({ length: 30 }, (_, index) => `out ${index}\n`).join(''));

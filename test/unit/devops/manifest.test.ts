@@ -141,6 +141,8 @@ t.test('an environment knows those beside it', async (t) => {
     'twin.yaml': hosts('192.0.2.1', 'deploy: { staged_in: stagign }\n'),
     'self.yaml': hosts('192.0.2.3', 'deploy: { staged_in: self }\n'),
     'broken.yaml': ': [',
+    'alias.yaml': 'provider: local\nroot: *nope\n',
+    'folder.yaml': {},
   });
   t.match(readManifest(folder, 'prod'), { deploy: { staged_in: 'staging' } });
   t.throws(() => readManifest(folder, 'twin'), {
@@ -149,6 +151,14 @@ t.test('an environment knows those beside it', async (t) => {
   root: /opt/fleetlink on 192.0.2.1:22 belongs to staging already`,
   });
   t.throws(() => readManifest(folder, 'self'), { message: /staged_in: expected another environment/ });
+  t.throws(() => readManifest(folder, 'alias'), {
+    name: 'ManifestError',
+    message: /^alias\.yaml is not YAML/,
+  });
+  t.throws(() => readManifest(folder, 'folder'), {
+    name: 'ManifestError',
+    message: /cannot be read \(EISDIR\)/,
+  });
 });
 
 t.test('a host is there once, and nothing in the way to it is more than a name', async (t) => {

@@ -221,6 +221,20 @@ t.test('a host that is left out when others go on stays as it was left', async (
   t.same(asked, ['h1 smoke', 'h1 commit', 'h1 prune']);
 });
 
+t.test('one that was left in the middle can be gone on with once it is back', async (t) => {
+  const { go, asked, seen } = open(t);
+  let isAsked = false;
+  const watching: Fail = (host, verb) => {
+    isAsked ||= host === 'h2' && verb === 'undrain';
+    return null;
+  };
+  t.equal(await go(runDeploy, { fail: watching, isInterrupted: () => isAsked }), EXIT.interrupted);
+  t.equal(await go(resumeDeploy, { hosts: ['h1'] }), EXIT.done);
+  t.match(seen.output, /h2 was left in the middle: say --resume or --abort again/);
+  t.equal(await go(resumeDeploy), EXIT.done);
+  t.same(asked, ['h2 smoke', 'h2 commit', 'h2 prune']);
+});
+
 t.test('what was taken back because somebody wanted it is told as that', async (t) => {
   const { go, asked, news } = open(t);
   let isAsked = false;

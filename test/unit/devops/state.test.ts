@@ -1,5 +1,5 @@
 // What a host knows of releases: committed once or more often, withdrawn, and bad.
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { type Layout, layoutOf } from '../../../devops/host/layout.ts';
 import { listGood, noteBad, noteCommitted, noteWithdrawn, readState } from '../../../devops/host/state.ts';
@@ -25,6 +25,14 @@ t.test('what is taken back was committed as often as before', async (t) => {
   t.same(committed(layout), ['r1 by d1', 'r2 by d2', 'r1 by d3']);
   noteWithdrawn(layout, { deploy: 'd3', to: 'r2' });
   t.same(committed(layout), ['r1 by d1', 'r2 by d2']);
+});
+
+t.test('what is none is not taken for nothing', async (t) => {
+  const layout = open(t);
+  for (const text of ['{"committed":null}', '{"committed":[null]}', '{"bad":5}', '{"comm']) {
+    writeFileSync(layout.state, text);
+    t.throws(() => readState(layout), { code: 'corrupt', message: /is damaged/ }, text);
+  }
 });
 
 t.test('however often it is committed, it is remembered twice', async (t) => {
