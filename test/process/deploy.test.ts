@@ -1,7 +1,7 @@
 // A deploy to this machine, with real PM2 and real releases: a first one, a second one under load, one that does not start, and the way
 // back. The base and the modules are those of the tests; building them is proven by `npm run prove`.
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { readJournal } from '../../devops/audit/journal.ts';
@@ -106,4 +106,41 @@ await t.test('a layer that arrives damaged is not unpacked', async (t) => {
   t.equal(await lab.deploy('r1', { ...app, sha256: 'ab'.repeat(32) }), EXIT.failed);
   t.match(lab.output(), /upload on local failed: Layer app-r1 arrived with SHA-256/);
   t.notOk(existsSync(join(lab.root, 'layers', app.id)));
+});
+
+await t.test(
+  'other variables of the release that runs are taken back where it does not start with them',
+  async (t) => {
+    const lab = await openMachine(t);
+    const app = await lab.release('r1');
+    t.equal(await lab.deploy('r1', app), EXIT.done, lab.output());
+    // It is rehearsed on the loopback interface, so nobody sees before the switch that this is no address of ours.
+    const variables = { ...lab.variables, HOST: '192.0.2.77' };
+    t.equal(await lab.deploy('r1', app, { variables }), EXIT.undone, lab.output());
+    t.match(await lab.inspect(), {
+      current: 'r1',
+      readyz: { status: 'ready', release: 'r1' },
+      state: { committed: [{ release: 'r1' }], bad: {} },
+    });
+    t.equal((await ask('HEAD', `${lab.url}/fleetlink-smoke`)).status, 302);
+  },
+);
+
+await t.test('a PM2 that ends while it lets a release take over is noticed at once', async (t) => {
+  const lab = await openMachine(t);
+  t.equal(await lab.deploy('r1', await lab.release('r1')), EXIT.done, lab.output());
+  let isKilled = false;
+  const onLine = (line: string): void => {
+    const { type, step } = JSON.parse(line) as { type: string; step?: string };
+    if (isKilled || type !== 'intent' || step !== 'switch local r2') return;
+    isKilled = true;
+    // While it starts the new process, which takes longer than that.
+    setTimeout(
+      () => process.kill(Number(readFileSync(join(lab.root, 'pm2/pm2.pid'), 'utf8')), 'SIGKILL'),
+      300,
+    );
+  };
+  t.equal(await lab.deploy('r2', await lab.release('r2'), { onLine }), EXIT.undone, lab.output());
+  t.match(lab.output(), /switch on local failed: pm2 reload failed: its daemon ended in the middle/);
+  t.match(await lab.inspect(), { current: 'r1', readyz: { status: 'ready', release: 'r1' } });
 });
