@@ -58,7 +58,7 @@ t.test('the latest deploy that was not ended is gone on with, past those that to
     const journal = openJournal(join(folder, `${name}.jsonl`), { nowMs: () => NOW });
     for (const entry of entries) journal.append(entry);
   };
-  const begun = { type: 'begun', detail: {} } as const;
+  const begun = { type: 'begun', detail: { plan: {} } } as const;
   const switched = { type: 'intent', step: 'switch h1 r2', host: 'h1' } as const;
   const ended = { type: 'ended' } as const;
   t.equal(findInterrupted(folder), null);

@@ -120,7 +120,7 @@ t.test('at the end each host has its evidence in a line, and what to do next is 
     detail: { ms, evidence },
   });
   const entries = [
-    { type: 'begun', detail: { deploy: 'd1', holder: 'me@here' } },
+    { type: 'begun', detail: { deploy: 'd1', holder: 'me@here', plan: {} } },
     done(step('drain', 'h1'), { isDrained: true, quietMs: 3 }, 400),
     done(step('prove', 'h1'), { oldPid: 1, pid: 2, readyMs: 30 }),
     done(step('bake', 'h1'), { errors: 0, requests: 120 }),
