@@ -260,7 +260,7 @@ function readConfig(env: Environment): { config: Config; faults: readonly Config
     else
       faults.push({
         name,
-        expected: error.issues[0]?.message ?? 'expected something else',
+        expected: String(error.issues[0]?.message),
         got: variable.secret ? '[secret]' : JSON.stringify(text),
       });
   }
